@@ -1,0 +1,26 @@
+"""trainwell makes deep networks train: from your data to a trained, resumable, documented model."""
+
+from trainwell._lazy import attach
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Classifier": "training",
+        "Program": "training",
+        "Recipe": "training",
+        "Regressor": "training",
+        "Run": "training",
+        "Training": "training",
+        "data": ".",
+        "fit": "training",
+        "load": "training",
+        "nn": ".",
+        "objectives": ".",
+        "optim": ".",
+        "report": ".",
+        "theory": ".",
+        "training": ".",
+    },
+)

@@ -1,0 +1,125 @@
+"""What kind of layer a torch module or function is, and its fans."""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules import activation, batchnorm, conv, dropout, normalization, pooling
+
+from trainwell.nn.predictor import Unstandardize
+from trainwell.nn.prepare import ArrayInput, CategoryEmbedding, ImageInput, OneHot, TableInput
+
+_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
+    ("input", (ImageInput, ArrayInput, TableInput)),
+    ("output", (Unstandardize,)),
+    ("linear", (nn.Linear,)),
+    ("conv", (conv._ConvNd,)),
+    ("norm", (batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, normalization.LocalResponseNorm)),
+    ("dropout", (dropout._DropoutNd,)),
+    ("flatten", (nn.Flatten,)),
+    ("embedding", (nn.Embedding, nn.EmbeddingBag, OneHot, CategoryEmbedding)),
+    (
+        "pool",
+        tuple(
+            value
+            for name, value in vars(pooling).items()
+            if isinstance(value, type) and issubclass(value, nn.Module) and "Pool" in name and "Unpool" not in name
+        ),
+    ),
+    (
+        "activation",
+        tuple(
+            value
+            for name, value in vars(nn).items()
+            if isinstance(value, type) and value.__module__ == activation.__name__ and name != "MultiheadAttention"
+        ),
+    ),
+)
+
+OPAQUE: tuple[type[nn.Module], ...] = (nn.MultiheadAttention, TableInput, nn.RNNBase)
+"""Modules with children that stand in the chain as one layer."""
+
+_ACTIVATION_FUNCTIONS = {
+    "celu": "CELU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "hardtanh": "Hardtanh",
+    "leaky_relu": "LeakyReLU",
+    "log_softmax": "LogSoftmax",
+    "logsigmoid": "LogSigmoid",
+    "mish": "Mish",
+    "prelu": "PReLU",
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "selu": "SELU",
+    "sigmoid": "Sigmoid",
+    "silu": "SiLU",
+    "softmax": "Softmax",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+    "tanh": "Tanh",
+}
+_OTHER_FUNCTIONS = {
+    "linear": "linear",
+    "bilinear": "other",
+    "embedding": "embedding",
+    "flatten": "flatten",
+    "scaled_dot_product_attention": "other",
+    "multi_head_attention_forward": "other",
+    **dict.fromkeys(("add", "mul", "sub", "cat", "stack", "matmul", "bmm", "einsum", "interpolate"), "other"),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "conv"),
+    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"), "norm"),
+    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), "dropout"),
+    **{
+        f"{adaptive}{pool}_pool{d}d": "pool"
+        for adaptive in ("", "adaptive_")
+        for pool in ("max", "avg")
+        for d in (1, 2, 3)
+    },
+    **dict.fromkeys(("mean", "amax", "sum"), "pool"),
+    **dict.fromkeys(("reshape", "view"), "flatten"),
+}
+
+FUNCTIONS: dict[str, tuple[str, str]] = {
+    **{name: ("activation", shown) for name, shown in _ACTIVATION_FUNCTIONS.items()},
+    **{name: (kind, name) for name, kind in _OTHER_FUNCTIONS.items()},
+}
+"""Function → kind and the name that the chain shows; an activation bears its class's name."""
+
+
+def kind_of(module: nn.Module) -> str:
+    """Return the kind of layer, one of ``trainwell.theory.chain.KINDS``."""
+    return next((kind for kind, classes in _KINDS if isinstance(module, classes)), "other")
+
+
+def canonical_name(function: Any) -> str:
+    """Return the name of a torch function or operator without variants: ``__iadd__``, ``add_`` and ``add`` are one."""
+    name = getattr(function, "__name__", "")
+    stripped = name.strip("_")
+    if name.startswith("__"):
+        stripped = stripped.removeprefix("r") if stripped in ("radd", "rmul", "rsub", "rmatmul") else stripped
+        stripped = stripped.removeprefix("i") if stripped in ("iadd", "imul", "isub") else stripped
+    return stripped.removesuffix("_with_indices").removeprefix("boolean_dispatch_")
+
+
+def fans(owner: nn.Module | Tensor, function: str = "linear") -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a linear layer, a convolution, an embedding, or a weight used by a function.
+
+    fan_in is the number of inputs that one output sums over, fan_out the number of outputs that one input reaches
+    (stride 1); an embedding multiplies a one-hot vector, of which one entry counts.
+    """
+    if isinstance(owner, Tensor):
+        if owner.dim() < 2 or function not in ("linear", "matmul", "conv1d", "conv2d", "conv3d"):
+            return 0, 0
+        window = math.prod(owner.shape[2:])
+        return owner.shape[1] * window, owner.shape[0] * window
+    if isinstance(owner, nn.Linear):
+        return owner.in_features, owner.out_features
+    if isinstance(owner, conv._ConvNd):
+        window = math.prod(owner.kernel_size)
+        return owner.in_channels // owner.groups * window, owner.out_channels // owner.groups * window
+    if isinstance(owner, nn.Embedding):
+        return 1, owner.embedding_dim
+    return 0, 0

@@ -1,0 +1,201 @@
+"""From a module to a ``Chain``: one forward pass in evaluation mode, watched from outside.
+
+Two things are recorded in the order in which they run: calls of *leaf* modules (by forward hooks) and functions that
+the model calls between them, such as ``F.relu`` or ``x + branch`` (by a ``TorchFunctionMode``). A leaf is a module
+without children, one of torch's own layers (a parametrized ``nn.Linear`` has children), or one that never calls its
+children (``nn.MultiheadAttention``). Additions and all that theory has no word for are of kind ``other``; functions
+that only move numbers about are left out, unless they use a parameter.
+"""
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from trainwell.nn.operations import FUNCTIONS, OPAQUE, canonical_name, fans, kind_of
+from trainwell.theory.chain import Chain, Layer
+
+
+def trace(model: nn.Module, example: Any) -> Chain:
+    """Describe the layers that ``model`` runs on ``example``, in the order of execution.
+
+    The model is left as it was: mode of every module, hooks, buffers, gradients and torch's random state.
+
+    Args:
+        model: any module.
+        example: a batch of one or more samples: a tensor, or a tuple or dict of tensors, which is handed over whole
+            where ``forward`` takes one argument and spread over the arguments where it takes several.
+
+    Returns:
+        The chain; where the forward pass fails, its layers up to there, and ``incomplete`` says why it ends.
+    """
+    model = getattr(model, "_orig_mod", model)
+    watch = _Watch(model)
+    failure = ""
+    with watch.hooked(), _left_alone(model), watch:
+        args, kwargs = _arguments(model, example)
+        try:
+            model(*args, **kwargs)
+        except Exception as error:  # whatever a stranger's forward raises is the answer, not our failure
+            where = watch.stack[-1] if watch.stack and watch.stack[-1] else "the model itself"
+            reason = (str(error).strip().splitlines() or ["no message"])[0]
+            failure = f"The forward pass failed in {where}: {type(error).__name__}: {reason}"
+    return Chain(tuple(watch.layers), failure or watch.unseen())
+
+
+class _Watch(TorchFunctionMode):
+    """Collects the layers of one forward pass; ``stack`` holds the paths of the modules that are running."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.paths = {module: path for path, module in model.named_modules()}
+        self.layers: list[Layer] = []
+        self.stack: list[str] = []
+        self.counted: set[int] = set()
+        self.running: list[nn.Module] = []  # the leaf that runs now, if any: what happens inside it is its own affair
+
+    @contextlib.contextmanager
+    def hooked(self) -> Iterator[None]:
+        """Hook every module for the duration."""
+        handles: list[RemovableHandle] = []
+        try:
+            for module in self.paths:
+                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
+                handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.stack.append(self.paths[module])
+        if not self.running and _is_leaf(module):
+            self.running.append(module)
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        path = self.stack.pop()
+        if not self.running or self.running[-1] is not module:
+            return
+        self.running.pop()
+        if isinstance(module, nn.Identity):
+            return
+        fan_in, fan_out = fans(module)
+        self.layers.append(
+            Layer(
+                path,
+                kind_of(module),
+                type(module).__name__.removeprefix("Parametrized"),
+                _sample_shape((args, kwargs)),
+                _sample_shape(output),
+                fan_in,
+                fan_out,
+                self._count(list(module.parameters())),
+                module.extra_repr(),
+            )
+        )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if self.running:
+            return output
+        name = canonical_name(func)
+        parameters = [leaf for leaf in _tensors((args, kwargs)) if isinstance(leaf, nn.Parameter)]
+        shape_in, shape_out = _sample_shape((args, kwargs)), _sample_shape(output)
+        kind, shown = FUNCTIONS.get(name, ("", name))
+        if name in ("reshape", "view"):
+            kind = "flatten" if len(shape_in) > 1 and len(shape_out) == 1 else ""
+        if name in ("mean", "amax", "sum"):
+            kind = "pool" if len(shape_in) > 1 and len(shape_out) < len(shape_in) else ""
+        if name in ("add", "mul", "sub") and sum(_is_signal(t) for t in args) < 2:
+            kind = ""
+        if isinstance(output, Tensor) and (kind or parameters):
+            path = ".".join(filter(None, (self.stack[-1] if self.stack else "", f"{name}()")))
+            fan_in, fan_out = fans(parameters[0], name) if parameters else (0, 0)
+            self.layers.append(
+                Layer(path, kind or "other", shown, shape_in, shape_out, fan_in, fan_out, self._count(parameters))
+            )
+        return output
+
+    def _count(self, parameters: list[nn.Parameter]) -> int:
+        new = {id(p): p.numel() for p in parameters if id(p) not in self.counted and p.requires_grad}
+        self.counted |= set(new)
+        return sum(new.values())
+
+    def unseen(self) -> str:
+        """Return a sentence that names the trainable parameters which the forward pass didn't use; "" if none."""
+        names = [n for n, p in self.model.named_parameters() if p.requires_grad and id(p) not in self.counted]
+        if not names:
+            return ""
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"The forward pass did not show where it uses {', '.join(names[:3])}{more}."
+
+
+@contextlib.contextmanager
+def _left_alone(model: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode without gradients; then put back modes, buffers and torch's random state."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    try:
+        for module, _ in modes:
+            module.training = False
+        with torch.random.fork_rng(devices), torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in buffers:
+            if not torch.equal(torch.nan_to_num(buffer), torch.nan_to_num(before)):
+                buffer.detach().copy_(before)
+
+
+def _arguments(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Spread a tuple or dict over ``forward``'s arguments where it has enough of them; else hand it over whole."""
+    if not isinstance(example, tuple | list | dict):
+        return (example,), {}
+    try:
+        inspect.signature(model.forward).bind(example)
+        whole = True
+    except TypeError:
+        whole = False
+    positional = [
+        p
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)
+    ]
+    if isinstance(example, dict):
+        return ((), dict(example)) if set(example) <= {p.name for p in positional} else ((example,), {})
+    spread = not whole or 1 < len(example) <= len(positional)
+    return (tuple(example), {}) if spread else ((example,), {})
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    known = type(module).__module__.startswith("torch.nn.modules") and kind_of(module) not in ("other", "")
+    return known or isinstance(module, OPAQUE) or not any(True for _ in module.children())
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _is_signal(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 1 and not isinstance(value, nn.Parameter)
+
+
+def _sample_shape(value: Any) -> tuple[int, ...]:
+    """Shape, without the batch, of the first tensor in ``value``."""
+    first = next(_tensors(value), None)
+    return () if first is None else tuple(first.shape[1:])

@@ -1,0 +1,157 @@
+"""From a recipe and a data set to a program."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainwell import nn as parts
+from trainwell.data import Dataset, Schema
+from trainwell.data.augment import Augment
+from trainwell.data.measured import statistics
+from trainwell.errors import InputError
+from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
+from trainwell.objectives.standardized import StandardizedLoss
+from trainwell.optim.methods import METHODS
+from trainwell.optim.schedules import schedule
+from trainwell.training.program import Program
+from trainwell.training.recipe import Augmentation, Recipe
+from trainwell.training.userfile import load_function, names_file
+
+
+def build_program(recipe: Recipe, dataset: Dataset) -> Program:
+    """The program that this recipe makes of this data set.
+
+    Args:
+        recipe: resolved (``defaults.resolve``), with a learning rate.
+        dataset: split; its statistics are taken from the training part alone.
+    """
+    fitted = statistics(dataset)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted)
+    loss = _loss(recipe, dataset, fitted)
+    rows = len(dataset.splits.train)
+    assert recipe.training.batch_size is not None and recipe.training.epochs is not None  # resolve() decided them
+    steps = recipe.training.epochs * max(1, -(-rows // recipe.training.batch_size))
+    return Program(
+        model=model,
+        train=part(dataset, dataset.splits.train),
+        val=part(dataset, dataset.splits.val) if len(dataset.splits.val) else None,
+        loss=loss,
+        optimizer=optimizer_of(recipe),
+        scheduler=lambda optimizer: schedule(
+            optimizer, recipe.schedule.name, steps, warmup=recipe.schedule.warmup, end=recipe.schedule.end
+        ),
+        batch_size=recipe.training.batch_size,
+        epochs=recipe.training.epochs,
+        clip_grad=recipe.optimizer.clip_norm or None,
+        task=dataset.task,
+    )
+
+
+def optimizer_of(recipe: Recipe) -> Callable[..., torch.optim.Optimizer]:
+    """A callable of the parameters."""
+    method, section = METHODS[recipe.optimizer.name], recipe.optimizer
+    options = {"momentum": section.momentum} if section.name == "sgd" else {}
+    return lambda parameters: method(
+        parameters, section.lr, weight_decay=section.weight_decay, fused=None if section.fused else False, **options
+    )
+
+
+def outputs_of(dataset: Dataset) -> int:
+    """How many outputs the model has: one a class, or one a target."""
+    if dataset.task in ("classification", "binary"):
+        return len(dataset.classes)
+    return 1 if dataset.y.ndim == 1 else int(dataset.y.shape[1])
+
+
+def part(dataset: Dataset, rows: np.ndarray) -> tuple[Any, ...]:
+    """(X, y) or (X, y, weight) of these rows; memory-mapped data stay on disk where the rows are contiguous."""
+    x, y = dataset.X, dataset.y
+    contiguous = len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows) and bool((np.diff(rows) == 1).all())
+    choose: Any = slice(int(rows[0]), int(rows[-1]) + 1) if contiguous else rows
+    inputs = {name: values[choose] for name, values in x.items()} if isinstance(x, dict) else x[choose]
+    weights = () if dataset.weights is None else (dataset.weights[choose],)
+    return (inputs, y[choose], *weights)
+
+
+def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any) -> nn.Module:
+    """Preparation, body and (for regression) the way back to the target's unit."""
+    prepare = _prepare(schema, fitted)
+    body = _body(recipe, tuple(prepare.shape), outputs)
+    restore = parts.Unstandardize(fitted.target_mean, fitted.target_std) if schema.task == "regression" else None
+    return parts.Predictor(prepare, body, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None)
+
+
+def _augment(section: Augmentation) -> Augment | None:
+    made = Augment(flip=bool(section.flip), pad=section.pad or 0, cutout=section.cutout or 0)
+    return made if made != Augment() else None
+
+
+def _prepare(schema: Schema, fitted: Any) -> Any:
+    if schema.kind == "image":
+        return parts.ImageInput(fitted.mean, fitted.std, schema.shape)
+    if schema.kind == "table":
+        sizes = [len(column.categories) for column in schema.categories()]
+        return parts.TableInput(fitted.mean, fitted.std, fitted.median, fitted.quantiles, fitted.missing, sizes)
+    return parts.ArrayInput(fitted.mean, fitted.std, schema.shape)
+
+
+def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    section = recipe.model
+    options = section.model_dump(exclude={"name"}, exclude_none=True)
+    if names_file(section.name):
+        return own_body(section.name, inputs, outputs)
+    if section.name not in parts.MODELS:
+        import difflib
+
+        near = difflib.get_close_matches(section.name, parts.MODELS, 1, 0.4)
+        raise InputError(
+            f"model.name: no model is called {section.name!r}.",
+            f"{f'Did you mean {near[0]}? ' if near else ''}Models: {', '.join(parts.MODELS)}, or FILE.py:FUNCTION.",
+        )
+    make = getattr(parts, section.name)
+    known = set(inspect.signature(make).parameters)
+    wrong = [name for name in options if name not in known]
+    if wrong:
+        raise InputError(f"model.{wrong[0]}: {section.name} has no such option.", f"It has {', '.join(sorted(known - {'inputs', 'outputs'}))}.")
+    try:
+        return make(inputs, outputs, **options)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise InputError(f"model: {error}", "Change the model's options or name another model.") from error
+
+
+def own_body(name: str, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    """The user's own model: ``build(inputs, outputs)``, ``build()``, or any subset of these two by name.
+
+    Raises:
+        InputError: if it is not a function of these or does not return a module.
+    """
+    build = load_function(name)
+    given = {"inputs": inputs, "outputs": outputs}
+    names = list(inspect.signature(build).parameters)
+    body = build(**{n: given[n] for n in names if n in given}) if set(names) <= set(given) else build(inputs, outputs)
+    if not isinstance(body, nn.Module):
+        raise InputError(f"{name} returned a {type(body).__name__}.", "Return a torch.nn.Module.")
+    return body
+
+
+def _loss(recipe: Recipe, dataset: Dataset, fitted: Any) -> Any:
+    section = recipe.loss
+    if names_file(section.name):
+        return load_function(section.name)
+    if section.name not in LOSSES or dataset.task not in LOSSES[section.name]:
+        fit = [name for name, tasks in LOSSES.items() if dataset.task in tasks]
+        raise InputError(f"loss.name is {section.name!r}, the task is {dataset.task}.", f"Choose {' or '.join(fit)}, or FILE.py:FUNCTION.")
+    weights = None
+    if section.class_weights == "balanced" and dataset.task in ("classification", "binary"):
+        weights = balanced_class_weights(torch.as_tensor(dataset.y[dataset.splits.train]), len(dataset.classes))
+    smoothing = 0.0 if section.label_smoothing == "auto" else section.label_smoothing
+    loss = build_loss(section.name, label_smoothing=smoothing, class_weights=weights)
+    if dataset.task == "regression":
+        return StandardizedLoss(loss, torch.as_tensor(fitted.target_mean), torch.as_tensor(fitted.target_std))
+    return loss

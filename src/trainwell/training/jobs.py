@@ -1,0 +1,308 @@
+"""The jobs behind the verbs: each takes a data set or a run folder to its result, and says what it does."""
+
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from trainwell.data import Dataset, SplitOptions
+from trainwell.data.loading import load as load_data
+from trainwell.errors import InputError
+from trainwell.training import stopping
+from trainwell.training.assess import assess
+from trainwell.training.build import build_program
+from trainwell.training.decide import decide
+from trainwell.training.defaults import resolve
+from trainwell.training.environment import environment
+from trainwell.training.fitting import fit, make_folder
+from trainwell.training.journal import Journal, plain
+from trainwell.training.program import Program
+from trainwell.training.rate import RateSearch, search_rate
+from trainwell.training.recipe import Recipe
+from trainwell.training.restore import read_recipe, restore_run
+from trainwell.training.run import Run
+from trainwell.training.settings import Training
+from trainwell.training.state import Callback, Teller
+from trainwell.training.userfile import absolute, names_file, refuse_inside
+from trainwell.training.weights import write_text
+
+
+def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> Run:
+    """Train from data to report, into ``recipe.output.folder`` (or a new ``runs/NAME-N``).
+
+    Args:
+        spec: path or known name of the data.
+        recipe: what to do; open fields are decided from the data or measured.
+        callbacks: functions ``f(event, state)``.
+
+    Raises:
+        InputError: for wrong data or recipe, or a folder that holds a run already.
+        JobError: if the run fails.
+        Stopped: after a signal; ``folder`` says where it can be resumed.
+    """
+    recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
+    teller = Teller(callbacks)
+    folder = _new_folder(recipe)
+    with stopping.listening():
+        try:
+            dataset = read_data(recipe, teller)
+        except stopping.Stopped as stop:
+            make_folder(folder)
+            write_text(folder / "recipe.toml", recipe.to_toml())
+            stop.folder = folder
+            raise
+        return _in_folder(folder, resolve(recipe, dataset), dataset, teller)
+
+
+def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
+    """Go on with a run that was stopped, from its last checkpoint, as if nothing had happened.
+
+    Raises:
+        InputError: if the folder holds no run, or its recipe or checkpoints do not fit.
+    """
+    folder = Path(folder)
+    recipe = read_recipe(folder)
+    for name in (recipe.model.name, recipe.loss.name, recipe.training.metric):
+        if names_file(name):
+            refuse_inside(name, folder)
+    teller = Teller(callbacks)
+    with stopping.listening():
+        try:
+            dataset = read_data(recipe, teller)
+        except stopping.Stopped as stop:
+            stop.folder = folder
+            raise
+        return _in_folder(folder, resolve(recipe, dataset), dataset, teller)
+
+
+def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -> Run:
+    """Decide what is open, train, assess, report; a Stopped that leaves here knows the folder."""
+    try:
+        make_folder(folder)
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        write_text(folder / "schema.json", dataset.schema.to_json())
+        write_text(folder / "environment.json", environment(dataset))
+        teller.state.folder = folder
+        began = time.perf_counter()
+        program, recipe, search = decide(recipe, dataset, teller)
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        stages = {"deciding": time.perf_counter() - began}
+        run = fit(
+            program,
+            training=running(recipe),
+            folder=folder,
+            resume=True,
+            teller=teller,
+            fingerprint={"recipe": recipe.fingerprint()},
+        )
+        run.schema, run.recipe = dataset.schema, recipe
+        began = time.perf_counter()
+        finish(run, dataset, teller)
+        stages["evaluating"] = time.perf_counter() - began
+        if recipe.output.report:
+            from trainwell.training.reporting import write_report
+
+            teller.stage("writing the report")
+            write_report(run, dataset, stages=stages, search=search)
+        return run
+    except stopping.Stopped as stop:
+        stop.folder = folder
+        raise
+
+
+def running(recipe: Recipe) -> Training:
+    """The settings of ``fit`` that a recipe holds."""
+    own = recipe.training.model_dump(exclude={"epochs", "batch_size"})
+    precision = recipe.precision
+    return Training(
+        **own,
+        dtype="float32" if precision.dtype == "auto" else precision.dtype,
+        channels_last=precision.channels_last is True,
+        threads=precision.threads if isinstance(precision.threads, int) else 0,
+        compile=precision.compile,
+    )
+
+
+def read_data(recipe: Recipe, teller: Teller) -> Dataset:
+    """The data set that the recipe names, with what is worth saying about it."""
+    data = recipe.data
+    dataset = load_data(
+        data.source,
+        target=data.target,
+        task=data.task,
+        keep=tuple(data.keep),
+        drop=tuple(data.drop),
+        weight=data.weight,
+        split=SplitOptions(
+            val=data.val,
+            test=data.test,
+            seed=recipe.training.seed if data.seed is None else data.seed,
+            by=data.split,
+            column=data.split_column,
+        ),
+        skip_bad=data.skip_bad,
+        data_root=data.root,
+        image_size=data.image_size,
+        progress=teller.stage,
+    )
+    for note in dataset.notes:
+        teller.say(note)
+    return dataset
+
+
+def finish(run: Run, dataset: Dataset, teller: Teller) -> None:
+    """The final metrics of every part, on the best weights, into the run and its journal."""
+    run.metrics = {}
+    for name, result in assess(run, dataset, teller).items():
+        run.metrics[name] = result.metrics
+    journal = Journal(run.folder)
+    try:
+        if not any(line["event"] == "final" for line in run.journal_lines):
+            for name, metrics in run.metrics.items():
+                journal.metrics("final", part=name, metrics=metrics)
+        for name, metrics in run.metrics.items():
+            journal.log(f"{name}: " + ", ".join(f"{k} {v:.6g}" for k, v in metrics.items()))
+    finally:
+        journal.close()
+
+
+def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+    """Metrics of a run: of its own parts, or of other data that carry the target.
+
+    Returns:
+        ``{"run", "task", "metrics": {part: {name: value}}, "seconds", "best_epoch"}``; other data are the part ``data``.
+    """
+    began = time.perf_counter()
+    run = restore_run(Path(folder))
+    teller = Teller(callbacks)
+    if spec is None:
+        dataset = read_data(run.recipe, teller)
+        metrics = {name: result.metrics for name, result in assess(run, dataset, teller).items()}
+    else:
+        from trainwell.training.assess import assess_rows
+
+        rows = run.schema.read(spec)
+        if rows.y is None:
+            raise InputError(f"{spec} has no target {run.schema.target!r}.", "Use `trainwell predict` for data without answers.")
+        metrics = {"data": assess_rows(run, rows.X, rows.y, teller, "data").metrics}
+    return plain(
+        {
+            "run": str(folder),
+            "task": run.task,
+            "metrics": metrics,
+            "seconds": time.perf_counter() - began,
+            "best_epoch": run.best_epoch,
+        }
+    )
+
+
+def find_rate(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> RateSearch:
+    """A range test of the program that ``train`` would run."""
+    teller = Teller(callbacks)
+    recipe = recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))})
+    dataset = read_data(recipe, teller)
+    program, recipe, _ = decide(resolve(recipe, dataset), dataset, teller, rate=False)
+    training = running(recipe)
+    return search_rate(
+        program,
+        seed=training.seed,
+        device=training.device,
+        dtype=training.dtype,
+        channels_last=training.channels_last,
+        tell=lambda share: teller.stage("searching the rate", share),
+    )
+
+
+def summarize(what: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> Any:
+    """The chain of layers of a run's model, of the model that would be trained on data, or of ``FILE.py:FUNCTION``."""
+    from trainwell import nn
+    from trainwell.training.describe import example_of, own_model
+
+    if names_file(what):
+        return nn.trace(*own_model(what, recipe))
+    if (Path(what) / "recipe.toml").is_file():
+        run = restore_run(Path(what))
+        return nn.trace(run.model, example_of(run.schema))
+    teller = Teller(callbacks)
+    recipe = recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(what))})
+    dataset = read_data(recipe, teller)
+    program = open_program(resolve(recipe, dataset), dataset)
+    return nn.trace(program.model, example_of(dataset.schema))
+
+
+def open_program(recipe: Recipe, dataset: Dataset) -> Program:
+    """The program, with a placeholder rate where none is given yet (nothing is trained with it)."""
+    if recipe.optimizer.lr is None:
+        recipe = recipe.model_copy(update={"optimizer": recipe.optimizer.with_(lr=1e-3)})
+    return build_program(recipe, dataset)
+
+
+def predict(folder: str | Path, path: str | Path, output: Path | None = None, *, callbacks: Iterable[Callback] = ()) -> Any:
+    """Answers of a run for new data; see :class:`training.predict.Predictions`."""
+    from trainwell.training.predict import predict_file
+
+    return predict_file(restore_run(Path(folder)), Path(path), output, Teller(callbacks))
+
+
+def export(folder: str | Path, output: Path) -> dict[str, Any]:
+    """The run's model as ``torch.export`` (.pt2) or ONNX (.onnx), compared with the model itself."""
+    from trainwell.training.export import export_run
+
+    return export_run(restore_run(Path(folder)), Path(output))
+
+
+def report(folder: str | Path) -> Path:
+    """Write the report of a run anew and return its path."""
+    from trainwell.training.reporting import write_report
+
+    run = restore_run(Path(folder))
+    teller = Teller()
+    dataset = read_data(run.recipe, teller)
+    return write_report(run, dataset)
+
+
+def cross_validate(spec: str, recipe: Recipe, folds: int, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+    """Train once for each fold; see ``training.folds``."""
+    from trainwell.training.folds import cross_validate_source
+
+    recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
+    return cross_validate_source(recipe, folds, callbacks)
+
+
+def _absolute_source(spec: str) -> str:
+    if not spec:
+        raise InputError("No data were named.", "Give a path or a known name such as digits, or set data.source in the recipe.")
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if path.exists() else spec
+
+
+def _absolute_names(recipe: Recipe) -> Recipe:
+    update: dict[str, Any] = {}
+    for section, field in (("model", "name"), ("loss", "name"), ("training", "metric")):
+        value = getattr(getattr(recipe, section), field)
+        if names_file(value):
+            update[section] = getattr(recipe, section).with_(**{field: absolute(value)})
+    return recipe.model_copy(update=update)
+
+
+def _new_folder(recipe: Recipe) -> Path:
+    """The run folder asked for, or the next free ``runs/NAME-N``.
+
+    Raises:
+        InputError: if the folder asked for is not empty.
+    """
+    if recipe.output.folder:
+        folder = Path(recipe.output.folder)
+        if (folder / "recipe.toml").exists() or (folder / "checkpoint").exists():
+            raise InputError(f"The run folder {folder} exists already.", f"Go on with `trainwell resume {folder}`, or name another with -o.")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"The folder {folder} is not empty.", "Name a new one with -o; nothing in it was touched.")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file.", "Name a folder with -o.")
+        return folder
+    stem = re.sub(r"[^\w.-]+", "-", Path(recipe.data.source).stem).strip("-") or "run"
+    root, number = Path("runs"), 1
+    while (root / f"{stem}-{number}").exists():
+        number += 1
+    return root / f"{stem}-{number}"

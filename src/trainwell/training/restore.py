@@ -1,0 +1,135 @@
+"""A run back from its folder, without running code that came with it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainwell.data import Schema
+from trainwell.data.measured import Statistics
+from trainwell.errors import InputError
+from trainwell.objectives.losses import build_loss
+from trainwell.training.build import build_model
+from trainwell.training.machine import resolve_device
+from trainwell.training.recipe import Recipe
+from trainwell.training.run import Run
+from trainwell.training.userfile import load_function, names_file, refuse_inside
+from trainwell.training.weights import copy_weights, read_weights
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run folder.
+
+    Raises:
+        InputError: if the folder is missing or holds no run.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The run folder {folder} does not exist.", _nearest_run(folder))
+    if not (folder / "recipe.toml").is_file():
+        raise InputError(f"{folder} holds no run (it has no recipe.toml).", "Name a folder that `trainwell train` made.")
+    return Recipe.read(folder / "recipe.toml")
+
+
+def restore_run(folder: Path, weights: str = "best") -> Run:
+    """Model, schema, metrics and history of a finished run's folder; see :func:`training.load`."""
+    recipe = read_recipe(folder)
+    for name in (recipe.model.name, recipe.loss.name):
+        if names_file(name):
+            refuse_inside(name, folder)
+    path = folder / f"{weights}.safetensors"
+    if not path.is_file() and (folder / "checkpoint").is_dir():
+        raise InputError(f"The run in {folder} has not finished.", f"Go on with `trainwell resume {folder}` first.")
+    state = read_weights(path)
+    schema = _schema(folder)
+    outputs, fitted = _sizes(schema, state)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(recipe, schema, outputs, fitted)
+    copy_weights(model, state, str(path))
+    lines = read_lines(folder / "metrics.jsonl")
+    history = [{k: v for k, v in line.items() if k not in ("event", "best")} for line in lines if line["event"] == "epoch"]
+    best = [line["epoch"] for line in lines if line["event"] == "epoch" and line.get("best")]
+    threshold = _threshold(folder, recipe)
+    return Run(
+        model=model.eval(),
+        task=schema.task,
+        folder=folder,
+        metrics={line["part"]: line["metrics"] for line in lines if line["event"] == "final"},
+        history=history,
+        best_epoch=best[-1] if best else None,
+        seconds=sum(line.get("seconds", 0.0) for line in read_lines(folder / "timing.jsonl") if line["event"] == "epoch"),
+        loss=load_function(recipe.loss.name) if names_file(recipe.loss.name) else build_loss(_loss_name(recipe, schema)),
+        threshold=threshold,
+        device=resolve_device("auto" if recipe.training.device.startswith(("cuda", "mps")) else recipe.training.device),
+        schema=schema,
+        recipe=recipe,
+        journal_lines=lines,
+    )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a .jsonl file; a last line that was cut short is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            if number == len(path.read_text(encoding="utf-8").splitlines()):
+                break
+            raise InputError(f"{path}, line {number} is not JSON.", "Restore the file from a copy.") from None
+    return lines
+
+
+def _loss_name(recipe: Recipe, schema: Schema) -> str:
+    if recipe.loss.name != "auto":
+        return recipe.loss.name
+    return {"regression": "mse", "multilabel": "bce"}.get(schema.task, "cross_entropy")
+
+
+def _threshold(folder: Path, recipe: Recipe) -> float:
+    if recipe.training.threshold != "auto":
+        return float(recipe.training.threshold)
+    for line in read_lines(folder / "metrics.jsonl"):
+        if line["event"] == "threshold":
+            return float(line["value"])
+    return 0.5
+
+
+def _schema(folder: Path) -> Schema:
+    path = folder / "schema.json"
+    if not path.is_file():
+        raise InputError(f"{folder} has no schema.json, which says how input is read.", "Restore it from a copy of the run.")
+    return Schema.from_json(path.read_text(encoding="utf-8"))
+
+
+def _sizes(schema: Schema, state: dict[str, torch.Tensor]) -> tuple[int, Statistics]:
+    """Number of outputs, and statistics of the right shapes: their values come with the weights."""
+    target = state.get("restore.mean", torch.zeros(1))
+    outputs = len(schema.classes) if schema.task != "regression" else len(target)
+    if schema.kind == "table":
+        columns = len(schema.numbers())
+        quantiles = state["prepare.edges"].shape[1] if "prepare.edges" in state else 2
+    else:
+        columns, quantiles = schema.shape[0 if schema.kind == "image" else -1], 2
+    zeros, ones = np.zeros(columns), np.ones(columns)
+    fitted = Statistics(
+        mean=zeros,
+        std=ones,
+        median=zeros,
+        quantiles=np.zeros((columns, quantiles)),
+        missing=zeros,
+        target_mean=np.zeros(outputs),
+        target_std=np.ones(outputs),
+    )
+    return outputs, fitted
+
+
+def _nearest_run(folder: Path) -> str:
+    import difflib
+
+    parent = folder.parent if str(folder.parent) else Path()
+    near = difflib.get_close_matches(folder.name, [p.name for p in parent.iterdir()] if parent.is_dir() else [], 1, 0.5)
+    return f"Did you mean {parent / near[0]}?" if near else "Check the name; runs are in runs/ by default."

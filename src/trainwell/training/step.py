@@ -1,0 +1,185 @@
+"""One step of a program: forward, loss, backward, clipping, optimizer, scheduler."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trainwell.errors import InputError, JobError
+from trainwell.objectives.weighted import per_sample
+from trainwell.training.batches import mapped
+from trainwell.training.program import Program, leaves
+
+SMALLEST_PART = 1
+
+
+def floated(output: Any) -> Any:
+    """Outputs in float32, so that the loss is computed outside the low precision."""
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+    return mapped(output, lambda t: t.float() if t.dtype in (torch.bfloat16, torch.float16) else t)
+
+
+class Forward:
+    """Loss (and output) of a batch, in the precision asked for.
+
+    Args:
+        program: whose loss or ``step`` is used.
+        dtype: of the forward pass; with bfloat16 one autocast context a pass (a longer one would keep stale weights).
+        device: where the batches are.
+    """
+
+    def __init__(self, program: Program, dtype: str, device: torch.device) -> None:
+        self.program = program
+        self._low = dtype == "bfloat16"
+        self._device = device.type
+        self._each = per_sample(program.loss)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._device, torch.bfloat16) if self._low else nullcontext()
+
+    def output(self, model: nn.Module, x: Any) -> Any:
+        """The model's output, in float32."""
+        if not self._low:
+            return model(x)
+        with self._precision():
+            output = model(x)
+        return floated(output)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Mean loss of the batch."""
+        if self.program.step is not None:
+            return self.program.step(model, batch)
+        x, y, *weight = parts(batch)
+        return self.loss_of(self.output(model, x), y, weight[0] if weight else None)
+
+    def loss_of(self, output: Any, y: Any, weight: Tensor | None) -> Tensor:
+        """Mean loss, weighted by sample where weights are given: Σ wᵢ lᵢ / Σ wᵢ."""
+        if weight is None:
+            return self.program.loss(output, y)
+        if self._each is None:
+            return self.program.loss(output, y, weight)
+        return (self._each(output, y) * weight).sum() / weight.sum()
+
+
+def parts(batch: Any) -> Any:
+    """(x, y) or (x, y, weight) of a batch.
+
+    Raises:
+        InputError: if the batch is neither; such programs give their own ``step``.
+    """
+    if isinstance(batch, tuple | list) and len(batch) in (2, 3):
+        return batch
+    raise InputError(
+        f"fit: a batch is a {type(batch).__name__}, not (x, y) or (x, y, weight).", "Give Program a step(model, batch) -> loss."
+    )
+
+
+def batch_length(batch: Any) -> int:
+    """Number of samples of a batch."""
+    first: Any = batch
+    while not isinstance(first, Tensor):
+        first = leaves(first)[0]
+    return len(first)
+
+
+def split(batch: Any, pieces: int) -> list[Any]:
+    """The batch in nearly equal pieces along the samples."""
+    n = batch_length(batch)
+    bounds = [round(i * n / pieces) for i in range(pieces + 1)]
+    return [mapped(batch, lambda t, a=a, b=b: t[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+
+
+def weight_of(batch: Any) -> float:
+    """How much a batch counts in a mean: its samples, or the sum of their weights."""
+    if isinstance(batch, tuple | list) and len(batch) == 3:
+        return float(batch[2].sum())
+    return float(batch_length(batch))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Was this error a lack of memory?"""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text
+
+
+class Stepper:
+    """Trains a model by one batch at a time.
+
+    Args:
+        forward: gives the loss.
+        model, optimizer, scheduler: are changed.
+        clip_grad: largest global norm; None leaves the gradient.
+        accumulate: pieces that a batch is computed in, each weighted by its samples: the gradient is that of the batch.
+        say: is told when memory ran out and the pieces were made smaller.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: Any,
+        *,
+        clip_grad: float | None,
+        accumulate: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.forward, self.model, self.optimizer, self.scheduler = forward, model, optimizer, scheduler
+        self.clip_grad, self.accumulate, self._say = clip_grad, accumulate, say
+        self._parameters = list(model.parameters())
+        self._closure = isinstance(optimizer, torch.optim.LBFGS)
+
+    def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before clipping."""
+        while True:
+            try:
+                loss = self._gradient(batch)
+                break
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(batch, error)
+        norm = None
+        if self.clip_grad is not None:
+            norm = nn.utils.clip_grad_norm_(self._parameters, self.clip_grad)
+        elif measure:
+            norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        if self._closure:
+            self.optimizer.step(lambda: self._gradient(batch))  # type: ignore[arg-type]
+        else:
+            self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return loss, norm
+
+    def _gradient(self, batch: Any) -> Tensor:
+        for parameter in self._parameters:
+            parameter.grad = None
+        if self.accumulate == 1:
+            loss = self.forward.loss(self.model, batch)
+            loss.backward()
+            return loss.detach()
+        whole, total = weight_of(batch), torch.zeros((), dtype=torch.float32)
+        for piece in split(batch, self.accumulate):
+            share = self.forward.loss(self.model, piece) * (weight_of(piece) / whole)
+            share.backward()
+            total = total.to(share.device) + share.detach()
+        return total
+
+    def _halve(self, batch: Any, error: RuntimeError) -> None:
+        n = batch_length(batch)
+        if n // self.accumulate <= SMALLEST_PART:
+            raise JobError(
+                "Memory ran out with one sample at a time.", "Use a smaller model or smaller inputs, or another device."
+            ) from error
+        self.accumulate *= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._say(
+            f"Memory ran out: the batch of {n} is now computed in {self.accumulate} parts (training.accumulate); "
+            "the gradient stays that of the whole batch."
+        )

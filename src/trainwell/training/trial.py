@@ -1,0 +1,70 @@
+"""A copy of a program to try things on: its training leaves the original, and the random generators, as they were."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from trainwell.training.checkpoint import random_state, set_random_state
+from trainwell.training.program import Program
+from trainwell.training.step import Forward, Stepper
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Put the global random generators and the threads back afterwards."""
+    state, threads = random_state(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        set_random_state(state)
+
+
+class Trial:
+    """A copy of model and optimizer that can be stepped.
+
+    Args:
+        program: whose optimizer is a callable of the parameters, or an instance that is rebuilt with its own settings.
+        device: where to run.
+        dtype, channels_last: arithmetic and layout.
+        lr: rate of every group; the program's own if None.
+    """
+
+    def __init__(
+        self, program: Program, device: torch.device, *, dtype: str = "float32", channels_last: bool = False, lr: float | None = None
+    ) -> None:
+        model = copy.deepcopy(program.model).to(device)
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.train()
+        self.optimizer = rebuilt(program, model)
+        if lr is not None:
+            self.rate(lr)
+        loss = copy.deepcopy(program.loss).to(device) if isinstance(program.loss, torch.nn.Module) else program.loss
+        forward = Forward(replace(program, model=model, loss=loss), dtype, device)
+        self.step = Stepper(
+            forward, model, self.optimizer, None, clip_grad=program.clip_grad, accumulate=1, say=lambda text: None
+        )
+
+    def rate(self, lr: float) -> None:
+        """Set the rate of every group."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+
+def rebuilt(program: Program, model: torch.nn.Module) -> Optimizer:
+    """The program's optimizer over another model's parameters, without state."""
+    if not isinstance(program.optimizer, Optimizer):
+        return program.optimizer(model.parameters())
+    names = {id(p): name for name, p in program.model.named_parameters()}
+    own = dict(model.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {**{k: v for k, v in group.items() if k != "params"}, "params": [own[names[id(p)]] for p in group["params"]]}
+        for group in program.optimizer.param_groups
+    ]
+    return type(program.optimizer)(groups)
