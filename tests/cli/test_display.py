@@ -107,7 +107,7 @@ def test_a_step_costs_a_look_at_the_clock_and_the_loss_is_read_rarely():
             live("step_end", state)
         took = time.perf_counter() - began
     assert CountedLoss.read <= took / LOOK + 1
-    assert took / 20000 < 2e-5  # a step of the smallest network takes 2e-4
+    assert took / 20000 < 5e-5  # a few 1e-7 on an idle machine; a step of the smallest network takes 2e-4
 
 
 def test_a_run_without_validation_has_no_stars(capsys):

@@ -14,6 +14,13 @@ def test_resume_goes_on_in_the_folder(run, jobs):
     assert "trainwell predict runs/digits-1" in done.out
 
 
+def test_train_in_folds_shows_mean_spread_and_each_fold(run, jobs):
+    done = run("train", "digits", "--folds", "2", "--seed", "3")
+    assert jobs.calls[0][0] == "digits" and jobs.calls[0][1].training.seed == 3 and jobs.calls[0][2] == 2
+    assert done.out.splitlines()[1].split() == ["accuracy", "0.85000", "0.071", "0.80000", "0.90000"]
+    assert json.loads(run("train", "digits", "--folds", "2", "--json").out)["spread"]["test"] == {"accuracy": 0.0707}
+
+
 def test_evaluate_prints_metrics_by_part(run, jobs):
     done = run("evaluate", "runs/x", "new.csv")
     assert jobs.calls == [(pathlib.Path("runs/x"), "new.csv")]

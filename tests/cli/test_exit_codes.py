@@ -65,7 +65,6 @@ def test_traceback_is_shown_when_asked_for(error, run, jobs):
         (("train", "digits", "--epochs", "0"), "training.epochs is 0"),
         (("train", "digits", "--set", "optimizer.learning_rate=1"), "optimizer.lr"),
         (("train", "digits", "--set", "lr"), "section.field=value"),
-        (("train", "digits", "--folds", "1"), "--folds is 1"),
         (("train", "digits", "--recipe", "absent.toml"), "absent.toml does not exist"),
         (("predict", "runs/x"), "Missing argument 'INPUT'"),
         (("--nope",), "No such option: --nope"),

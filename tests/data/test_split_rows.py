@@ -73,7 +73,9 @@ def test_default_sizes():
 
 
 def test_a_source_s_own_test_part_stays():
-    splits, _ = split_rows(110_000, codes=np.arange(110_000) % 10, parts={"train": (0, 100_000), "test": (100_000, 110_000)})
+    splits, _ = split_rows(
+        110_000, codes=np.arange(110_000) % 10, parts={"train": (0, 100_000), "test": (100_000, 110_000)}
+    )
     assert np.array_equal(splits.test, np.arange(100_000, 110_000)) and len(splits.val) == 5000
     splits, _ = split_rows(100, parts={"train": (0, 60), "val": (60, 80), "test": (80, 100)})
     assert [len(part) for part in parts_of(splits)] == [60, 20, 20]

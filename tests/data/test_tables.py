@@ -92,7 +92,9 @@ def test_every_kind_of_column(csv):
     days = dataset.X["numbers"][:, 0]
     assert days[dataset.splits.train].min() == 0 and days[1] - days[0] == 1
     colours = dataset.X["categories"][:, [c.name for c in dataset.schema.categories()].index("colour")]
-    assert (colours[3::4] == -1).all() and (colours[0::4] == columns_of(dataset)["colour"].categories.index("red")).all()
+    assert (colours[3::4] == -1).all() and (
+        colours[0::4] == columns_of(dataset)["colour"].categories.index("red")
+    ).all()
 
 
 def test_many_different_texts_are_left_out_and_kept_on_request(csv):
@@ -154,7 +156,13 @@ def test_rows_without_target_are_left_out_and_counted(csv):
 
 
 def test_categories_are_those_of_the_training_part(csv):
-    text = rows(60, x=lambda i: i * 7 % 5, c=lambda i: "late" if i >= 50 else "early" if i % 2 else "mid", t=lambda i: i, y=lambda i: i % 2)
+    text = rows(
+        60,
+        x=lambda i: i * 7 % 5,
+        c=lambda i: "late" if i >= 50 else "early" if i % 2 else "mid",
+        t=lambda i: i,
+        y=lambda i: i % 2,
+    )
     dataset = load(csv(text), target="y", split=SplitOptions(by="time", column="t"))
     codes = dataset.X["categories"][:, [c.name for c in dataset.schema.categories()].index("c")]
     assert columns_of(dataset)["c"].categories == ("early", "mid") and (codes[50:] == -1).all()
@@ -173,7 +181,9 @@ def test_weights(csv):
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
 def test_delimiters(csv, delimiter):
-    text = rows(20, x=lambda i: i * 7 % 5, c=lambda i: "ab"[i % 2], y=lambda i: i % 2 if i else 1).replace(",", delimiter)
+    text = rows(20, x=lambda i: i * 7 % 5, c=lambda i: "ab"[i % 2], y=lambda i: i % 2 if i else 1).replace(
+        ",", delimiter
+    )
     dataset = load(csv(text), target="y")
     assert [column.name for column in dataset.schema.columns] == ["x", "c", "y"]
 
@@ -223,7 +233,14 @@ def test_parquet_gives_what_csv_gives(csv, tmp_path):
     pq.write_table(table, tmp_path / "t.parquet")
     dataset = load(tmp_path / "t.parquet", target="y")
     kinds = {name: column.kind for name, column in columns_of(dataset).items()}
-    assert kinds == {"number": "number", "flag": "flag", "word": "category", "when": "date", "list": "text", "y": "target"}
+    assert kinds == {
+        "number": "number",
+        "flag": "flag",
+        "word": "category",
+        "when": "date",
+        "list": "text",
+        "y": "target",
+    }
     lines = ["number,flag,word,when,y"]
     for row in table.to_pylist():
         number = "" if row["number"] is None else row["number"]
@@ -259,9 +276,21 @@ REFUSED = {
         {"target": "y"},
         "row 3 says 'unknown'",
     ),
-    "infinity": (rows(30, x=lambda i: "-inf" if i == 4 else i * 7 % 5, y=lambda i: i % 2), {"target": "y"}, "'x' is -inf in row 5"),
-    "too large": (rows(30, x=lambda i: "1e39" if i == 4 else i * 7 % 5, y=lambda i: i % 2), {"target": "y"}, r"'x' is 1e\+39 in row 5"),
-    "all constant": (rows(30, x=lambda i: 3, y=lambda i: i % 2), {"target": "y"}, "no features besides the target. x is left out"),
+    "infinity": (
+        rows(30, x=lambda i: "-inf" if i == 4 else i * 7 % 5, y=lambda i: i % 2),
+        {"target": "y"},
+        "'x' is -inf in row 5",
+    ),
+    "too large": (
+        rows(30, x=lambda i: "1e39" if i == 4 else i * 7 % 5, y=lambda i: i % 2),
+        {"target": "y"},
+        r"'x' is 1e\+39 in row 5",
+    ),
+    "all constant": (
+        rows(30, x=lambda i: 3, y=lambda i: i % 2),
+        {"target": "y"},
+        "no features besides the target. x is left out",
+    ),
     "duplicate names": ("x,y,x\n1,2,3\n", {"target": "y"}, "more than one column named 'x'"),
     "ragged": ("x,y\n1,2\n3\n4,5\n", {"target": "y"}, "line 3 has 1 cells, not 2"),
     "no header": ("5.1,3.5,1.4,a\n4.9,3.0,1.4,b\n", {"target": "a"}, "seems to have no header"),
@@ -269,9 +298,21 @@ REFUSED = {
     "only a header": ("x,y\n", {"target": "y"}, "has a header but no rows"),
     "binary": (b"\x00\x01\x02,\x00\n", {"target": "y"}, "no text file"),
     "texts as regression": ("x,y\n1,a\n2,b\n3,a\n", {"target": "y", "task": "regression"}, "holds texts such as 'a'"),
-    "unknown keep": ("alpha,y\n1,2\n", {"target": "y", "keep": ("alhpa",)}, r"'alhpa' \(keep\). Did you mean \"alpha\""),
-    "unknown split column": ("x,y\n1,2\n", {"target": "y", "split": SplitOptions(by="group", column="z")}, "no column 'z'"),
-    "names as target": (rows(40, x=lambda i: i % 7, y=lambda i: f"n{i}"), {"target": "y"}, "40 different texts in 40 rows"),
+    "unknown keep": (
+        "alpha,y\n1,2\n",
+        {"target": "y", "keep": ("alhpa",)},
+        r"'alhpa' \(keep\). Did you mean \"alpha\"",
+    ),
+    "unknown split column": (
+        "x,y\n1,2\n",
+        {"target": "y", "split": SplitOptions(by="group", column="z")},
+        "no column 'z'",
+    ),
+    "names as target": (
+        rows(40, x=lambda i: i % 7, y=lambda i: f"n{i}"),
+        {"target": "y"},
+        "40 different texts in 40 rows",
+    ),
 }
 
 
@@ -281,6 +322,18 @@ def test_bad_tables_are_refused(csv, case):
     with pytest.raises(InputError, match=message) as caught:
         load(csv(text), **options)
     assert caught.value.remedy
+
+
+def test_a_bad_column_can_be_dropped(csv):
+    text = rows(30, x=lambda i: "oops" if i == 16 else i, z=lambda i: i * 7 % 5, y=lambda i: i % 2)
+    dataset = load(csv(text), target="y", drop=("x",))
+    assert dataset.X["numbers"].shape == (30, 1) and "x is left out on request." in dataset.notes
+
+
+def test_groups_may_mix_numbers_and_texts(csv):
+    text = rows(60, g=lambda i: "A1" if i % 20 == 3 else i % 20, z=lambda i: i * 7 % 5, y=lambda i: i // 2 % 2)
+    dataset = load(csv(text), target="y", split=SplitOptions(by="group", column="g"))
+    assert columns_of(dataset)["g"].kind == "group" and columns_of(dataset)["g"].distinct == 20
 
 
 def test_mostly_text_with_some_numbers_is_text(csv):  # control: the other side of the rule
@@ -307,3 +360,51 @@ def test_truncated_files_are_named(csv, tmp_path):
     assert len(load(csv(packed, "t.csv.gz"), target="y")) == 500
     with pytest.raises(InputError, match=r"t\.csv\.gz is damaged"):
         load(csv(packed[:-20], "t.csv.gz"), target="y")
+
+
+WORDS = [
+    "",
+    "NA",
+    "1",
+    "2",
+    "3.5",
+    "-4",
+    "007",
+    "yes",
+    "no",
+    "True",
+    "False",
+    "a",
+    "cat",
+    "1e5",
+    "inf",
+    "ü",
+    "?",
+    "1.0",
+]
+WORDS += ["2024-01-02", "2024-13-45", "01/02/2024", '"1,234"', '"x,y"', " 5 ", "1;2"]
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_any_table_is_understood_or_refused_in_words(csv, seed):  # property
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([1, 3, 8, 20, 60]))
+    makers = [
+        lambda: rng.integers(0, rng.choice([2, 5, 1000]), n).astype(str),
+        lambda: rng.normal(size=n).round(3).astype(str),
+        lambda: rng.choice(rng.choice(WORDS, 3), n),
+        lambda: np.arange(n).astype(str),
+    ]
+    cells = [makers[rng.integers(4)]() for _ in range(3)]
+    text = "a,Id,c\n" + "\n".join(",".join(row) for row in zip(*cells, strict=True))
+    path = csv(text)
+    try:
+        dataset = load(path, target="c")
+    except InputError as error:
+        assert error.remedy
+        return
+    rows = dataset.schema.read(path)
+    if len(rows) == len(dataset):
+        np.testing.assert_array_equal(rows.X["numbers"], dataset.X["numbers"])
+        np.testing.assert_array_equal(rows.X["categories"], dataset.X["categories"])
+        np.testing.assert_array_equal(rows.y, dataset.y)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from trainwell.training import Run
 
 PARTS = ("train", "val", "test")
+MOST_FOLDS = 5  # that are shown one by one
 
 
 def put_run(run: "Run", json: bool) -> None:
@@ -55,5 +56,11 @@ def metrics_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def crossed_lines(crossed: Mapping[str, Any]) -> list[str]:
-    """The result of a cross-validation."""
-    return [str(crossed)]
+    """The result of a cross-validation: mean and standard deviation over the folds, and each fold."""
+    folds, mean, spread = crossed["folds"], crossed["metrics"]["test"], crossed["spread"]["test"]
+    shown = folds[:MOST_FOLDS] if len(folds) <= MOST_FOLDS else []
+    rows = [["", "mean", "± std", *(f"fold {i}" for i in range(1, len(shown) + 1))]]
+    for name, value in mean.items():
+        each = [output.number(fold["test"].get(name)) for fold in shown]
+        rows.append([name.replace("_", " "), output.number(value), output.number(spread.get(name), 2), *each])
+    return [*output.columns(rows), "", f"Runs     {crossed['run']}   ({output.span(crossed['seconds'])})"]

@@ -7,7 +7,6 @@ import typer
 
 from trainwell.cli import options, output, overrides, result
 from trainwell.cli.display import shown
-from trainwell.errors import InputError
 
 
 def train(
@@ -107,8 +106,6 @@ def train(
       trainwell train data.csv --target y --model mynet.py:build --max-minutes 10
       trainwell train --recipe runs/house-1/recipe.toml --seed 1
     """
-    if folds is not None and folds < 2:
-        raise InputError(f"--folds is {folds}.", "Give 2 or more folds, or leave it out.")
     chosen = overrides.read_recipe(context.params)
     from trainwell.training import jobs
 

@@ -143,7 +143,7 @@ def numbers_where_possible(texts: np.ndarray) -> np.ndarray:
 
 def _read_npz(path: Path, target: str | None) -> Source:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error) from None

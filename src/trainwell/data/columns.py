@@ -81,6 +81,12 @@ def infer(name: str, raw: Any, delimiter: str = "") -> Found:
     )
 
 
+def uninferred(name: str, raw: Any, delimiter: str = "") -> Found:
+    """A column that is no feature and may hold anything: one left out on request, or the groups of a split."""
+    cells = as_text(tidy(raw))
+    return Found(Column(name, "text", False, "", cells.null_count, _distinct(cells)), cells)
+
+
 def naturally(found: Found) -> Column:
     """The column as a feature, though it would be left out: a number, date or flag as it is, a text as a category."""
     column = found.column

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def encode(schema: "Schema", raw: Any) -> np.ndarray | dict[str, np.ndarray]:
     """See `Schema.encode`."""
     if schema.kind == "table":
+        _check_columns(schema, _names(raw))
         return encode_table(schema, as_table(raw, [column.name for column in schema.columns]))
     if schema.kind == "image":
         return encode_images(schema.shape, raw)
@@ -31,10 +32,6 @@ def as_table(raw: Any, names: list[str]) -> Any:
         return raw
     if isinstance(raw, list | tuple) and all(isinstance(row, Mapping) for row in raw):
         raw = {name: [row.get(name) for row in raw] for name in names if any(name in row for row in raw)}
-    if not hasattr(raw, "keys"):
-        raise InputError(
-            f"A {type(raw).__name__} is no table.", "Give a dict of columns, a list of dicts or a pyarrow.Table."
-        )
     columns = {}
     for name in names:
         if name in raw:
@@ -52,13 +49,8 @@ def as_table(raw: Any, names: list[str]) -> Any:
 
 def encode_table(schema: "Schema", table: Any) -> dict[str, np.ndarray]:
     """The used columns as float32 numbers (NaN = missing) and int64 categories (-1 = missing or unknown)."""
-    numbers, categories = schema.numbers(), schema.categories()
-    missing = [column.name for column in (*numbers, *categories) if column.name not in table.column_names]
-    if missing:
-        some = f"column {missing[0]!r}" if len(missing) == 1 else f"columns {', '.join(map(repr, missing))}"
-        hint = nearest(missing[0], table.column_names, "Give a table with the columns of the training data.")
-        raise InputError(f"The input has no {some}.", hint)
-    N = table.num_rows
+    _check_columns(schema, table.column_names)
+    numbers, categories, N = schema.numbers(), schema.categories(), table.num_rows
     encoded = {
         "numbers": np.empty((N, len(numbers)), np.float32),
         "categories": np.empty((N, len(categories)), np.int64),
@@ -72,6 +64,27 @@ def encode_table(schema: "Schema", table: Any) -> dict[str, np.ndarray]:
     for i, column in enumerate(categories):
         encoded["categories"][:, i] = as_codes(tidy(table[column.name]), column)
     return encoded
+
+
+def _names(raw: Any) -> list[str]:
+    """The columns of a table in any of its forms."""
+    if hasattr(raw, "column_names"):
+        return list(raw.column_names)
+    if hasattr(raw, "keys"):
+        return [str(name) for name in raw.keys()]  # noqa: SIM118
+    if isinstance(raw, list | tuple) and all(isinstance(row, Mapping) for row in raw):
+        return list(dict.fromkeys(str(name) for row in raw for name in row))
+    raise InputError(
+        f"A {type(raw).__name__} is no table.", "Give a dict of columns, a list of dicts or a pyarrow.Table."
+    )
+
+
+def _check_columns(schema: "Schema", names: list[str]) -> None:
+    missing = [column.name for column in (*schema.numbers(), *schema.categories()) if column.name not in names]
+    if missing:
+        some = f"column {missing[0]!r}" if len(missing) == 1 else f"columns {', '.join(map(repr, missing))}"
+        hint = nearest(missing[0], names, "Give a table with the columns of the training data.")
+        raise InputError(f"The input has no {some}.", hint)
 
 
 def encode_arrays(shape: tuple[int, ...], raw: Any) -> np.ndarray:

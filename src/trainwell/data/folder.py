@@ -1,7 +1,7 @@
 """A folder of pictures: one subfolder a class, train/, val/ and test/ on top respected where they are."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +114,7 @@ def read_folder(
         )
     size = height_and_width(image_size)
     options = {"format": "folder", "size": size, "shape": shape, "skip_bad": skip_bad}
-    arrays, meta = decoded(
-        found.files, options, lambda store: _decode(found.files, shape, size, skip_bad, store, progress)
-    )
+    arrays, meta = decoded(found.files, options, _Decoder(found.files, shape, size, skip_bad, progress))
     kept = np.array(arrays["kept"], np.int64)
     notes = (*found.notes, *meta["notes"])
     return Source(
@@ -135,55 +133,63 @@ def read_folder(
     )
 
 
-def _decode(
-    files: list[Path],
-    shape: tuple[int, ...] | None,
-    image_size: tuple[int, int] | None,
-    skip_bad: bool,
-    store: Store,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    notes, bad = [], {}
-    with decoding(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+class _Decoder:
+    """Reads the files twice, a chunk at a time on several threads: the headers for the common shape, then the pictures."""
 
-        def each(work: Any, text: str) -> Iterator[list[tuple[int, Any]]]:
-            """Results of a chunk of files at a time, those of bad pictures left out."""
-            for start in range(0, len(files), FILES_AT_ONCE):
-                if progress:
-                    progress(text, start / len(files))
-                chunk = files[start : start + FILES_AT_ONCE]
-                results = list(enumerate(pool.map(_tried(work), chunk), start))
-                for index, result in results:
-                    if isinstance(result, BadPicture):
-                        bad[index] = result
-                        if not skip_bad:
-                            raise InputError(
-                                f"The picture {files[index]} is bad: {result}.",
-                                "Repair it, or leave such out with --skip-bad.",
-                            )
-                yield [(index, result) for index, result in results if not isinstance(result, BadPicture)]
+    def __init__(
+        self,
+        files: list[Path],
+        shape: tuple[int, ...] | None,
+        size: tuple[int, int] | None,
+        skip_bad: bool,
+        progress: Progress | None,
+    ) -> None:
+        self.files, self.shape, self.size, self.skip_bad, self.progress = files, shape, size, skip_bad, progress
+        self.bad: dict[int, BadPicture] = {}
 
-        if shape is None:
-            looks = [result[:3] for chunk in each(_look, "looking at the pictures") for _, result in chunk]
-            if not looks:
-                raise InputError(
-                    f"None of the {len(files)} pictures can be decoded.", "Give pictures that other programs show."
-                )
-            shape, note = common_shape(looks, image_size)
-            notes += [note] if note else []
-        wanted, formats = shape, []
-        for chunk in each(lambda path: _levels(path, wanted), "decoding pictures"):
-            if chunk:
-                store.append("X", np.stack([rows for _, (rows, _) in chunk]))
-                store.append("kept", np.array([index for index, _ in chunk], np.int64))
-                formats += [form for _, (_, form) in chunk]
-    if not formats:
-        raise InputError(
-            f"None of the {len(files)} pictures can be decoded.", "Give pictures that other programs show."
-        )
-    if bad:
-        notes.append(f"{len(bad)} damaged pictures are left out (first {files[min(bad)].name}: {bad[min(bad)]}).")
-    return {"notes": notes, "coding": ", ".join(sorted(set(formats)))}
+    def __call__(self, store: Store) -> dict[str, Any]:
+        notes: list[str] = []
+        formats: set[str] = set()
+        with decoding(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            if self.shape is None:
+                looks = [found for chunk in self._each(pool, _look, "looking at the pictures") for _, found in chunk]
+                self._some(looks)
+                shape, note = common_shape(looks, self.size)
+                notes += [note] if note else []
+            else:
+                shape = self.shape
+            for chunk in self._each(pool, lambda path: _levels(path, shape), "decoding pictures"):
+                if chunk:
+                    store.append("X", np.stack([rows for _, (rows, _) in chunk]))
+                    store.append("kept", np.array([index for index, _ in chunk], np.int64))
+                    formats |= {form for _, (_, form) in chunk}
+        self._some(formats)
+        if self.bad:
+            first = min(self.bad)
+            notes.append(
+                f"Damaged pictures left out: {len(self.bad)} (first {self.files[first].name}: {self.bad[first]})."
+            )
+        return {"notes": notes, "coding": ", ".join(sorted(formats))}
+
+    def _each(self, pool: ThreadPoolExecutor, work: Any, text: str) -> Iterator[list[tuple[int, Any]]]:
+        """(index, result) of the good files of each chunk."""
+        for start in range(0, len(self.files), FILES_AT_ONCE):
+            if self.progress:
+                self.progress(text, start / len(self.files))
+            chunk = self.files[start : start + FILES_AT_ONCE]
+            results = list(enumerate(pool.map(_tried(work), chunk), start))
+            for index, result in results:
+                if isinstance(result, BadPicture):
+                    self.bad[index] = result
+                    if not self.skip_bad:
+                        wrong = f"The picture {self.files[index]} is bad: {result}."
+                        raise InputError(wrong, "Repair it, or leave such out with --skip-bad.")
+            yield [(index, result) for index, result in results if not isinstance(result, BadPicture)]
+
+    def _some(self, good: Collection[Any]) -> None:
+        if not good:
+            none = f"None of the {len(self.files)} pictures can be decoded."
+            raise InputError(none, "Give pictures that other programs show.")
 
 
 def _tried(work: Any) -> Any:

@@ -9,6 +9,7 @@ from trainwell.data.locate import locate
 from trainwell.data.readers import read_cells, read_source
 from trainwell.data.source import Progress
 from trainwell.data.tabular import TableOptions, tabulate
+from trainwell.data.target import check_task
 from trainwell.errors import InputError
 
 
@@ -48,6 +49,7 @@ def load(
     split = split or SplitOptions()
     if isinstance(keep, str) or isinstance(drop, str):
         raise InputError("keep and drop are lists of columns.", 'Write keep=("alive",).')
+    check_task(task)
     place = locate(spec, data_root, progress)
     if place.form == "table":
         cells, parts = read_cells(place, target)

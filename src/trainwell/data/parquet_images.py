@@ -118,7 +118,7 @@ class _Decoder:
             ids, folders, labels, parts = self._decode(store, shape)
         notes = [note] if note else []
         if self.skipped:
-            notes.append(f"{len(self.skipped)} damaged pictures are left out (first {self.skipped[0]}).")
+            notes.append(f"Damaged pictures left out: {len(self.skipped)} (first {self.skipped[0]}).")
         if labels is not None:
             store.append("y", labels)
         main = max(self.formats, key=lambda name: self.formats[name], default="")

@@ -61,7 +61,8 @@ def opened(source: Path | bytes) -> Iterator["Image"]:
 def look(image: "Image") -> tuple[int, int, bool]:
     """Height and width after orientation, and whether it is in colour; reads the header only."""
     width, height = image.size
-    if image.format in ("JPEG", "TIFF", "WEBP", "PNG") and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+    told = image.format in ("JPEG", "TIFF", "WEBP") or "exif" in image.info
+    if told and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
         width, height = height, width
     return height, width, image.mode not in GREY_MODES
 

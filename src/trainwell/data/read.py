@@ -75,9 +75,8 @@ def label_codes(schema: "Schema", labels: np.ndarray, names: tuple[str, ...] = (
         texts = np.array([*names, ""])[np.where((labels >= 0) & (labels < len(names)), labels, -1)]
         if not set(names) & set(schema.classes):
             texts = labels.astype(str)
-    elif labels.dtype.kind in "biuf":
-        texts = np.array([str(int(v)) if v == int(v) else repr(float(v)) for v in np.unique(labels)])
-        texts = texts[np.unique(labels, return_inverse=True)[1]]
+    elif labels.dtype.kind in "biuf" and (values := _class_values(schema.classes)) is not None:
+        return _nearest_codes(labels.astype(np.float64), values)
     else:
         texts = labels.astype(str)
     order = np.argsort(schema.classes)
@@ -102,10 +101,8 @@ def _target(schema: "Schema", columns: list[tuple[str, object]]) -> np.ndarray |
         y = np.stack(values, axis=1).astype(np.float32)
         return y if len(columns) > 1 else y[:, 0]
     cells = columns[0][1]
-    if all(_is_whole(name) for name in schema.classes) and not _leading_zeros(schema.classes):
-        numbers = as_numbers(cells, columns[0][0])
-        texts = np.array([str(int(v)) if v == np.rint(v) else "" for v in np.nan_to_num(numbers, nan=0.5)])
-        return label_codes(schema, texts)
+    if (values := _class_values(schema.classes)) is not None:
+        return _nearest_codes(as_numbers(cells, columns[0][0]), values)
     texts = pc.fill_null(as_text(cells), "")
     codes = pc.index_in(texts, value_set=pa.array(schema.classes))
     if codes.null_count == len(codes):
@@ -126,12 +123,21 @@ def _numbers(cells: object, column: Column | None) -> np.ndarray:
         return codes.astype(np.float64)
 
 
-def _is_whole(name: str) -> bool:
-    return name.lstrip("-").isdecimal()
+def _class_values(classes: tuple[str, ...]) -> np.ndarray | None:
+    """The numbers that name the classes, None if they are texts (such as 007)."""
+    try:
+        values = np.array([float(name) for name in classes])
+    except ValueError:
+        return None
+    spelled = tuple(str(int(v)) if v == np.rint(v) else repr(float(v)) for v in values if np.isfinite(v))
+    return values if spelled == classes else None
 
 
-def _leading_zeros(names: tuple[str, ...]) -> bool:
-    return any(len(name.lstrip("-")) > 1 and name.lstrip("-")[0] == "0" for name in names)
+def _nearest_codes(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The class of each number, -1 where it is none of the values."""
+    order = np.argsort(values)
+    place = np.searchsorted(values[order], numbers).clip(0, len(values) - 1)
+    return np.where(values[order][place] == numbers, order[place], -1).astype(np.int64)
 
 
 def _pictures(X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -62,7 +62,7 @@ def _read_csv(path: Path) -> Cells:
     encoding, note = _encoding(raw)
     if encoding != "utf-8":
         raw = raw.decode(encoding).encode()
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    raw = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     if not raw.strip():
         raise InputError(f"{path} is empty.", "Give a table with a header line and rows.")
     if b"\0" in raw[:SAMPLE]:
@@ -114,7 +114,7 @@ def _has_header(names: list[str], path: Path) -> None:
     numbers = [name for name in names if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", name)]
     if len(numbers) > len(names) / 2 and any("." in name for name in numbers):
         raise InputError(
-            f"{path} seems to have no header: its first line is {', '.join(names[:4])}{', …' if len(names) > 4 else ''}.",
+            f"{path} seems to have no header: its first line is {', '.join(names[:4])}{', …' * (len(names) > 4)}.",
             "Put a line with the columns' names on top.",
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trainwell.data.cells import FLAG_PAIRS, as_codes, as_numbers, as_text, days_of, tidy
-from trainwell.data.columns import Found, infer, naturally
+from trainwell.data.columns import Found, infer, naturally, uninferred
 from trainwell.data.dataset import Column, Dataset, Schema, SplitOptions
 from trainwell.data.encode import encode_table
 from trainwell.data.fitted import fitted
@@ -56,9 +56,13 @@ def tabulate(
     if parts:
         before = np.concatenate([[0], np.cumsum(labelled)])
         parts = {part: (int(before[start]), int(before[stop])) for part, (start, stop) in parts.items()}
-    found = [infer(column, read.table[column], read.delimiter) for column in read.table.column_names]
     rows = np.flatnonzero(labelled)
-    kept = [_take(one, rows) if len(rows) < len(labelled) else one for one in found]
+    plain = ({*options.drop} | ({split.column} if split.by == "group" else set())) - {*targets, *options.keep}
+    kept = _inferred(read.table, plain, read.delimiter)
+    table = read.table
+    if len(rows) < len(labelled):
+        table = read.table.take(_index(rows))
+        kept = _inferred(table, plain, read.delimiter)
     by_name = {one.column.name: one for one in kept}
     target = _understand(targets, by_name, options.task)
     columns = [_role(one, targets, options, split) for one in kept]
@@ -69,7 +73,6 @@ def tabulate(
     splits, split_notes = split_rows(len(rows), split, codes=strata, keys=keys, parts=parts)
     columns = [fitted(column, by_name[column.name], splits.train) for column in columns]
     schema = Schema("table", target.task, ",".join(targets), target.classes, (), tuple(columns))
-    table = read.table.take(rows) if len(rows) < len(labelled) else read.table
     X = encode_table(schema, table)
     _check_varies(X, splits.train, name)
     identifier = next((c for c in columns if c.kind == "identifier" and not c.missing), None)
@@ -129,8 +132,9 @@ def _with_target(table: Any, targets: tuple[str, ...], path: str) -> tuple[np.nd
     return labelled, [f"{rows} no {', '.join(targets)} and {'is' if lost == 1 else 'are'} left out."] if lost else []
 
 
-def _take(found: Found, rows: np.ndarray) -> Found:
-    return Found(found.column, found.cells.take(_index(rows)), None if found.values is None else found.values[rows])
+def _inferred(table: Any, plain: set[str | None], delimiter: str) -> list[Found]:
+    """What each column is; those in ``plain`` may hold anything. Rows in messages are those of this table."""
+    return [(uninferred if name in plain else infer)(name, table[name], delimiter) for name in table.column_names]
 
 
 def _index(rows: np.ndarray) -> Any:

@@ -22,6 +22,12 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
+def check_task(task: str | None) -> None:
+    """Refuse a task that there is not."""
+    if task is not None and task not in TASKS:
+        raise InputError(f"task is {task!r}.", f"Choose one of {', '.join(TASKS)}, or leave it out.")
+
+
 def from_labels(labels: np.ndarray, name: str, task: str | None = None, names: tuple[str, ...] = ()) -> Target:
     """Understand labels as found: texts, numbers or a matrix of them, none missing.
 
@@ -31,8 +37,7 @@ def from_labels(labels: np.ndarray, name: str, task: str | None = None, names: t
         task: what the user says it is; None: guessed.
         names: class names that integer labels index.
     """
-    if task is not None and task not in TASKS:
-        raise InputError(f"task is {task!r}.", f"Choose one of {', '.join(TASKS)}, or leave it out.")
+    check_task(task)
     if len(labels) == 0:
         raise InputError(f"The target {name!r} is empty.", "Give rows whose target is known.")
     if labels.ndim > 2:
@@ -92,7 +97,8 @@ def from_numbers(values: np.ndarray, name: str, task: str | None, names: tuple[s
         return Target(values.astype(np.float32), "regression", (), (note,) if note else ())
     if not whole and len(found) > 20 and len(values) < 2 * len(found):
         raise InputError(f"The target {name!r} has {len(found)} different numbers: no classes.", "Use task=regression.")
-    task_found = _checked(len(found), name, task, f"{found[0]:g}")
+    first = names[int(found[0])] if names and whole and 0 <= found[0] < len(names) else f"{found[0]:g}"
+    task_found = _checked(len(found), name, task, first)
     if names and whole and found[0] >= 0 and found[-1] < len(names):
         return Target(values.astype(np.int64), "binary" if len(names) == 2 else "classification", names)
     classes = tuple(str(int(value)) if whole else repr(float(value)) for value in found)

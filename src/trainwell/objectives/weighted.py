@@ -19,7 +19,7 @@ def per_sample(loss: Loss) -> Loss | None:
     reducing = [m for m in unreduced.modules() if isinstance(getattr(m, "reduction", None), str)]
     if len(reducing) != 1:
         return None
-    reducing[0].reduction = "none"
+    setattr(reducing[0], "reduction", "none")  # noqa: B010 - torch declares no such attribute on Module
 
     def each(output: Tensor, target: Tensor) -> Tensor:
         values = unreduced(output, target)

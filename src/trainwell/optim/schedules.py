@@ -8,7 +8,8 @@ With warm-up share w and progress p = step / steps ∈ [0, 1]:
     linear     f(p) = 1 − q · (1 − end)
     constant   f(p) = 1
 
-Source: deck M, learning-rate schedules; Loshchilov & Hutter 2017, arXiv:1608.03983; Smith & Topin 2018, arXiv:1708.07120
+Source: deck M, learning-rate schedules; Loshchilov & Hutter 2017, arXiv:1608.03983; Smith & Topin 2018,
+arXiv:1708.07120
 (one-cycle; the momentum is left constant here).
 """
 

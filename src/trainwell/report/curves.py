@@ -78,7 +78,9 @@ def _by_epoch(results: Results, name: str) -> Drawing | None:
     legend = [("faint", "each step")] * has["steps"] + [("first", "training")] * has["train"]
     legend += [("second", "validation")] * has["val"] + [("mark", f"kept: epoch {best}")] * (best is not None)
     note = "Logarithmic axis." if log_scale(train, val) else ""
-    return Drawing(words.label(name).capitalize() if name != "r2" else "R²", draw(f"curve-{name}", paint), tuple(legend), note)
+    return Drawing(
+        words.label(name).capitalize() if name != "r2" else "R²", draw(f"curve-{name}", paint), tuple(legend), note
+    )
 
 
 def _crop(axes: "Axes", lines: NDArray[np.float64], steps: NDArray[np.float64]) -> None:
@@ -97,7 +99,7 @@ def _by_step(results: Results, name: str) -> Drawing | None:
     at, values = series(rows, x, name)
     if not np.isfinite(values).any():
         return None
-    logarithmic = log_scale(values)
+    logarithmic = log_scale(values) and (name != "lr" or float(np.nanmax(values)) > WIDE * float(np.nanmedian(values)))
 
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -123,9 +125,9 @@ def _rate_search(search: RateCurve) -> Drawing | None:
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
         low, high = losses[shown].min(), losses[shown].max()
-        if high > low:
-            first = losses[shown][0]
-            axes.set_ylim(low - 0.1 * (first - low or 1), min(high, first + 1.5 * abs(first - low)) + 0.05 * (high - low))
+        top = min(high, losses[shown][0] + (losses[shown][0] - low))
+        if top > low:
+            axes.set_ylim(low - 0.08 * (top - low), top + 0.05 * (top - low))
         _scale(axes, False)
 
     legend = (("first", "loss"), ("mark", f"picked: {words.number(search.picked, 3)}"))
@@ -136,7 +138,7 @@ def whole_ticks(axes: "Axes") -> None:
     """Number epochs and steps with whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
 
 
 def _scale(axes: "Axes", logarithmic: bool) -> None:
@@ -150,6 +152,6 @@ def _scale(axes: "Axes", logarithmic: bool) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     plain_ticks(axes)
     axes.tick_params(axis="both", colors=INK, which="both", length=0)

@@ -98,7 +98,7 @@ def _inline(svg: str) -> Markup:
     svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r'<svg class="plot" \1 aria-hidden="true">', svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"font(-family)?: (\d+px )?'[^;\"]*;? ?", "", svg)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     svg = re.sub(r"\s*\n\s*", " ", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")

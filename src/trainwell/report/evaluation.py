@@ -43,11 +43,15 @@ def calibration(results: Results) -> Drawing | None:
         axes.plot(confidence, accuracy, color=FIRST, marker="o", markersize=4)
         axes.set(ylabel="share right", xlim=(min(0.5, confidence.min()) - 0.02, 1.02))
         axes.set_ylim(min(0.5, float(ends[:, 0].min())) - 0.02, 1.03)
-        below.bar([(b.low + b.high) / 2 for b in bins], [b.count for b in bins], 0.9 * np.array([b.high - b.low for b in bins]), color=FAINT)
+        below.bar(
+            [(b.low + b.high) / 2 for b in bins],
+            [b.count for b in bins],
+            0.9 * np.array([b.high - b.low for b in bins]),
+            color=FAINT,
+        )
         below.set(xlabel="confidence", ylabel="count")
-        below.locator_params(axis="y", nbins=2)
         _finish(axes)
-        _finish(below)
+        _finish(below, ticks=2)
 
     ece = expected_calibration_error(bins)
     total = sum(b.count for b in bins)
@@ -100,7 +104,9 @@ def scatter(residuals: Residuals) -> Drawing | None:
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
         dots = [np.stack([v[chosen], v[chosen], np.full(len(chosen), np.nan)], 1).ravel() for v in (truth, predicted)]
-        axes.plot(*dots, color=FIRST, linewidth=2.6, alpha=0.45, solid_capstyle="round")[0].get_path().should_simplify = False
+        axes.plot(*dots, color=FIRST, linewidth=2.6, alpha=0.45, solid_capstyle="round")[
+            0
+        ].get_path().should_simplify = False
         axes.plot([low, high], [low, high], color=MARK, linewidth=1, linestyle=DASHES)
         axes.set(xlabel="truth", ylabel="predicted")
         if logarithmic:
@@ -126,11 +132,25 @@ def errors(residuals: Residuals) -> Drawing | None:
         f"{words.number(float(np.median(np.abs(difference))), 3)}, nine of ten within "
         f"±{words.number(float(np.percentile(np.abs(difference), 90)), 3)}."
     )
-    svg = histogram(f"errors-{_key(residuals)}", difference, (float(ends[0]), float(ends[1])), "predicted − true", zero=True, height=3.3)
+    svg = histogram(
+        f"errors-{_key(residuals)}",
+        difference,
+        (float(ends[0]), float(ends[1])),
+        "predicted − true",
+        zero=True,
+        height=3.3,
+    )
     return Drawing(f"{residuals.target or 'Target'}: residuals", svg, note=note)
 
 
-def histogram(name: str, values: NDArray[np.floating], ends: tuple[float, float], label: str, zero: bool = False, height: float = 2.5):  # type: ignore[no-untyped-def]
+def histogram(
+    name: str,
+    values: NDArray[np.floating],
+    ends: tuple[float, float],
+    label: str,
+    zero: bool = False,
+    height: float = 2.5,
+):  # type: ignore[no-untyped-def]
     """Return the SVG of a histogram of ``values`` between ``ends``; ``zero`` marks 0."""
     low, high = ends if ends[1] > ends[0] else (ends[0] - 0.5, ends[1] + 0.5)
     counts, edges = np.histogram(values, bins=int(np.clip(2 * len(values) ** (1 / 3), 8, 40)), range=(low, high))
@@ -156,7 +176,7 @@ def _key(residuals: Residuals) -> str:
     return residuals.target.encode().hex()
 
 
-def _finish(axes: "Axes", log: bool = False) -> None:
+def _finish(axes: "Axes", log: bool = False, ticks: int = 6) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     for axis in (axes.xaxis, axes.yaxis):
@@ -164,6 +184,7 @@ def _finish(axes: "Axes", log: bool = False) -> None:
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
             axis.set_minor_formatter(NullFormatter())
         else:
-            axis.set_major_locator(MaxNLocator(nbins=6))
+            nbins = 6 if axis is axes.xaxis else ticks
+            axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 5, 10]))
     plain_ticks(axes)
     axes.tick_params(axis="both", colors=INK, which="both", length=0)

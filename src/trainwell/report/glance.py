@@ -70,7 +70,11 @@ def balance_words(rows: list[Balance]) -> str:
     largest, smallest = max(rows, key=lambda r: r.total), min(rows, key=lambda r: r.total)
     if largest.total <= 1.2 * smallest.total:
         return f"{len(rows)} classes, about equally common."
-    times = f"{words.number(largest.total / smallest.total, 2)} times as common as" if smallest.total else "there, but not one"
+    times = (
+        f"{words.number(largest.total / smallest.total, 2)} times as common as"
+        if smallest.total
+        else "there, but not one"
+    )
     return f"{len(rows)} classes; “{largest.name}” is {times} “{smallest.name}”."
 
 

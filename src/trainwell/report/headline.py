@@ -40,7 +40,9 @@ def headline(results: Results) -> Headline:
     """Return the top of the page."""
     part = judged_part(results)
     name = leading_metric(results, part)
-    return Headline(_outcome(results, part, name), tuple(_sentences(results, part, name)), tuple(_cards(results, part, name)))
+    return Headline(
+        _outcome(results, part, name), tuple(_sentences(results, part, name)), tuple(_cards(results, part, name))
+    )
 
 
 def judged_part(results: Results) -> str:
@@ -101,7 +103,9 @@ def _sentences(results: Results, part: str, name: str) -> list[str]:
                 f"always answering the mean, {words.number(float(np.mean(truth)), 3)}, would miss by {words.number(plain, 3)}."
             )
     if part == "val" and name:
-        found.append("There is no test part: the validation part also picked the epoch, so this number flatters a little.")
+        found.append(
+            "There is no test part: the validation part also picked the epoch, so this number flatters a little."
+        )
     if part == "train" and name:
         found.append("There is neither test nor validation part: this says nothing about new data.")
     return found
@@ -133,7 +137,11 @@ def _cards(results: Results, judged: str, name: str) -> list[Card]:
         if value is None:
             continue
         interval = accuracy_interval(results, part) if name == "accuracy" and part == judged else None
-        remark = f"{words.percent(interval[0])} to {words.percent(interval[1])}" if interval else _second(results, part, name)
+        remark = (
+            f"{words.percent(interval[0])} to {words.percent(interval[1])}"
+            if interval
+            else _second(results, part, name)
+        )
         cards.append(Card(f"{words.part(part).capitalize()} {words.label(name)}", words.metric(name, value), remark))
     if results.seconds is not None:
         epochs = f"{len(results.epochs)} epochs" if len(results.epochs) != 1 else "1 epoch"
@@ -153,4 +161,8 @@ def _second(results: Results, part: str, name: str) -> str:
     """Return one more metric of the part as a remark: the loss of a classifier, the error of a regression."""
     measured = results.metrics[part]
     other = next((n for n in ("rmse", "mae", "loss") if n in measured and n != name), "")
-    return f"{words.label(other) if other == 'loss' else other.upper()} {words.metric(other, measured[other])}" if other else ""
+    return (
+        f"{words.label(other) if other == 'loss' else other.upper()} {words.metric(other, measured[other])}"
+        if other
+        else ""
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_MISTAKES = 12
 MOST_EPOCHS_LISTED = 400
+MOST_IN_ORDER = 20
 
 
 def write(results: Results, path: str | os.PathLike[str]) -> Path:
@@ -66,7 +67,8 @@ def _sections(results: Results) -> dict[str, Any]:
     from trainwell.report.headline import headline, judged_part, samples_of
     from trainwell.report.scores import class_scores, confusion
 
-    part, rows = judged_part(results), balance(results)
+    part, rows, scores = judged_part(results), balance(results), class_scores(results)
+    worst_first = len(scores) > MOST_IN_ORDER
     return {
         "head": headline(results),
         "part": part,
@@ -83,7 +85,8 @@ def _sections(results: Results) -> dict[str, Any]:
         "epochs": results.epochs[-MOST_EPOCHS_LISTED:],
         "metric_names": list(dict.fromkeys(name for measured in results.metrics.values() for name in measured)),
         "confusion": confusion(results),
-        "scores": class_scores(results),
+        "scores": sorted(scores, key=lambda score: score.f1) if worst_first else scores,
+        "worst_first": worst_first,
         "quality": quality(results),
         "mistakes": _mistakes(results.mistakes),
         "stages": _stages(results),
@@ -92,7 +95,9 @@ def _sections(results: Results) -> dict[str, Any]:
 
 def _epoch_names(results: Results) -> list[str]:
     """Return the columns of the epoch table: the epoch first, then as they come."""
-    return list(dict.fromkeys(["epoch", *(name for epoch in results.epochs for name in epoch)])) if results.epochs else []
+    return (
+        list(dict.fromkeys(["epoch", *(name for epoch in results.epochs for name in epoch)])) if results.epochs else []
+    )
 
 
 def _mistakes(mistakes: tuple[Mistake, ...]) -> list[dict[str, Any]]:

@@ -43,6 +43,11 @@ class Confusion:
     samples: int
     right: int
 
+    @property
+    def fits_half(self) -> bool:
+        """Whether the table is narrow enough to stand beside a figure (cells of 38, letters of 9 pixels, 470 in all)."""
+        return bool(self.cells) and 38 * len(self.classes) + 9 * max(map(len, self.classes)) + 40 <= 470
+
 
 def confusion(results: Results) -> Confusion | None:
     """Return the confusion matrix of ``results`` ready to show, or None where there is none."""

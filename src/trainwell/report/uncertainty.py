@@ -31,7 +31,9 @@ def wilson(right: float, samples: int, confidence: float = 0.95) -> tuple[float,
         (0.9758, 0.9972)
     """
     if samples < 1 or not 0 <= right <= samples:
-        raise ValueError(f"wilson: {right} right of {samples} samples is no share. Give 0 ≤ right ≤ samples, samples ≥ 1.")
+        raise ValueError(
+            f"wilson: {right} right of {samples} samples is no share. Give 0 ≤ right ≤ samples, samples ≥ 1."
+        )
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = right / samples
     centre = share + z**2 / (2 * samples)

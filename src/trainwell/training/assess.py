@@ -63,7 +63,9 @@ def assess_rows(run: Run, x: Any, y: np.ndarray, teller: Teller, name: str) -> A
     if not known.all():
         x = {k: v[known] for k, v in x.items()} if isinstance(x, dict) else x[known]
         y = y[known]
-        teller.say(f"{int((~known).sum())} rows of the {name} data have no known answer and are left out of the metrics.")
+        teller.say(
+            f"{int((~known).sum())} rows of the {name} data have no known answer and are left out of the metrics."
+        )
     predicted = predictions(run, x, teller, f"evaluating on the {name} part")
     metrics = metrics_of(run, np.asarray(y), predicted)
     return Assessment(np.flatnonzero(known), np.asarray(y), predicted, metrics)
@@ -77,7 +79,9 @@ def predictions(run: Run, x: Any, teller: Teller, text: str) -> np.ndarray:
         torch.set_num_threads(threads)
     try:
         run.model.to(run.device)
-        out = outputs(run.model, x, batch_size=ROWS_AT_ONCE, device=run.device, progress=lambda share: teller.stage(text, share))
+        out = outputs(
+            run.model, x, batch_size=ROWS_AT_ONCE, device=run.device, progress=lambda share: teller.stage(text, share)
+        )
     finally:
         torch.set_num_threads(before)
     if run.task == "regression":

@@ -2,7 +2,8 @@
 
     w̄ ← d_t w̄ + (1 − d_t) w,   d_t = min(d, (1 + t) / (10 + t))
 
-The warm-up of d keeps the first averages from clinging to the initialization. Source: deck M, averaging; Polyak & Juditsky
+The warm-up of d keeps the first averages from clinging to the initialization. Source: deck M, averaging; Polyak &
+Juditsky
 1992; Kingma & Ba 2015 §7.2 for the exponential form; the warm-up is TensorFlow's.
 """
 

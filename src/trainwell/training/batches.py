@@ -86,8 +86,8 @@ class FromDataset:
         """Batches from ``start`` on; samples before it are not read."""
         order = permutation(self.seed, epoch, self.n).tolist() if self.shuffle else list(range(self.n))
         rest = order[start * self.batch_size : self.batches * self.batch_size]
-        sampler = BatchSampler(rest, self.batch_size, drop_last=False)  # type: ignore[arg-type]
-        for batch in DataLoader(self.dataset, batch_sampler=sampler):
+        sampler = BatchSampler(rest, self.batch_size, drop_last=False)
+        for batch in DataLoader(self.dataset, batch_sampler=sampler, generator=torch.Generator()):
             yield moved(batch, self.device)
 
 

@@ -11,7 +11,8 @@ from trainwell.training.scores import HIGHER_IS_BETTER
 class Best:
     """The best epoch so far by a validation score.
 
-    ``auto`` takes accuracy for classification with at least ``ENOUGH`` validation samples (equal accuracies are told apart
+    ``auto`` takes accuracy for classification with at least ``ENOUGH`` validation samples (equal accuracies are told
+    apart
     by the loss), otherwise the loss, which is less coarse on few samples; ``last`` keeps the last epoch.
 
     Args:

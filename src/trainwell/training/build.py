@@ -84,7 +84,9 @@ def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any) -> nn
     prepare = _prepare(schema, fitted)
     body = _body(recipe, tuple(prepare.shape), outputs)
     restore = parts.Unstandardize(fitted.target_mean, fitted.target_std) if schema.task == "regression" else None
-    return parts.Predictor(prepare, body, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None)
+    return parts.Predictor(
+        prepare, body, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None
+    )
 
 
 def _augment(section: Augmentation) -> Augment | None:
@@ -118,9 +120,12 @@ def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
     known = set(inspect.signature(make).parameters)
     wrong = [name for name in options if name not in known]
     if wrong:
-        raise InputError(f"model.{wrong[0]}: {section.name} has no such option.", f"It has {', '.join(sorted(known - {'inputs', 'outputs'}))}.")
+        raise InputError(
+            f"model.{wrong[0]}: {section.name} has no such option.",
+            f"It has {', '.join(sorted(known - {'inputs', 'outputs'}))}.",
+        )
     try:
-        return make(inputs, outputs, **options)  # type: ignore[no-any-return]
+        return make(inputs, outputs, **options)
     except ValueError as error:
         raise InputError(f"model: {error}", "Change the model's options or name another model.") from error
 
@@ -146,7 +151,10 @@ def _loss(recipe: Recipe, dataset: Dataset, fitted: Any) -> Any:
         return load_function(section.name)
     if section.name not in LOSSES or dataset.task not in LOSSES[section.name]:
         fit = [name for name, tasks in LOSSES.items() if dataset.task in tasks]
-        raise InputError(f"loss.name is {section.name!r}, the task is {dataset.task}.", f"Choose {' or '.join(fit)}, or FILE.py:FUNCTION.")
+        raise InputError(
+            f"loss.name is {section.name!r}, the task is {dataset.task}.",
+            f"Choose {' or '.join(fit)}, or FILE.py:FUNCTION.",
+        )
     weights = None
     if section.class_weights == "balanced" and dataset.task in ("classification", "binary"):
         weights = balanced_class_weights(torch.as_tensor(dataset.y[dataset.splits.train]), len(dataset.classes))

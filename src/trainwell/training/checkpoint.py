@@ -102,7 +102,7 @@ def random_state() -> dict[str, Any]:
         import numpy as np
 
         kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - users' datasets draw from it
-        state["numpy"] = [str(kind), torch.from_numpy(keys.astype("int64")), *map(float, rest)]
+        state["numpy"] = [str(kind), torch.from_numpy(np.asarray(keys, dtype=np.int64)), *map(float, rest)]
     return state
 
 

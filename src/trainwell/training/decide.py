@@ -8,13 +8,13 @@ from typing import Any
 
 from trainwell.data import Dataset
 from trainwell.training.build import build_program
+from trainwell.training.fitting import resolve_steps
 from trainwell.training.machine import resolve_device, settled
 from trainwell.training.measure import Picked, choices, pick, seconds_per_step
 from trainwell.training.program import Program
 from trainwell.training.rate import RateSearch, search_rate
 from trainwell.training.recipe import Recipe
 from trainwell.training.settings import Training
-from trainwell.training.fitting import resolve_steps
 from trainwell.training.state import Teller
 
 SHORT = 5e7  # sample-times-parameter products of a whole run below which measuring costs more than it can gain
@@ -68,7 +68,9 @@ def _precision(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe
 def _work(program: Program, parameters: int) -> float:
     data: Any = program.train
     samples = len(data[1]) * program.epochs
-    images = 50.0 if any(p.dim() == 4 for p in program.model.parameters()) else 1.0  # weights of kernels are used at every pixel
+    images = (
+        50.0 if any(p.dim() == 4 for p in program.model.parameters()) else 1.0
+    )  # weights of kernels are used at every pixel
     return float(samples) * parameters * images
 
 
@@ -93,7 +95,9 @@ def _steps(recipe: Recipe, program: Program, picked: Picked, teller: Teller) -> 
 
 def _rate(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe, RateSearch]:
     precision = recipe.precision
-    settings = Training(seed=recipe.training.seed, threads=precision.threads if isinstance(precision.threads, int) else 0)
+    settings = Training(
+        seed=recipe.training.seed, threads=precision.threads if isinstance(precision.threads, int) else 0
+    )
     teller.stage("searching the learning rate", 0.0)
     with settled(settings, resolve_device(recipe.training.device)):
         search = search_rate(
@@ -104,6 +108,10 @@ def _rate(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe, Rat
             channels_last=precision.channels_last is True,
             tell=lambda share: teller.stage("searching the learning rate", share),
         )
-    teller.say(f"Learning rate {search.suggestion:g}, by a range test from {search.rates[0]:.0e} to {search.rates[-1]:.1g}.")
+    teller.say(
+        f"Learning rate {search.suggestion:g}, by a range test from {search.rates[0]:.0e} to {search.rates[-1]:.1g}."
+    )
     reasons = {**recipe.picked, "lr": f"range test over {len(search.rates)} steps"}
-    return recipe.model_copy(update={"optimizer": recipe.optimizer.with_(lr=search.suggestion), "picked": reasons}), search
+    return recipe.model_copy(
+        update={"optimizer": recipe.optimizer.with_(lr=search.suggestion), "picked": reasons}
+    ), search

@@ -72,7 +72,9 @@ def resolve(recipe: Recipe, dataset: Dataset) -> Recipe:
         optimizer["name"] = given.optimizer
     if recipe.optimizer.weight_decay == "auto":
         name = optimizer.get("name", recipe.optimizer.name)
-        optimizer["weight_decay"] = given.weight_decay if name == given.optimizer else {"sgd": 5e-4, "adamw": 1e-2}[name]
+        optimizer["weight_decay"] = (
+            given.weight_decay if name == given.optimizer else {"sgd": 5e-4, "adamw": 1e-2}[name]
+        )
     loss: dict[str, Any] = {}
     if recipe.loss.name == "auto":
         loss["name"] = {"regression": "mse", "multilabel": "bce"}.get(dataset.task, "cross_entropy")

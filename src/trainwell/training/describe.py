@@ -34,7 +34,10 @@ def own_model(name: str, recipe: Recipe) -> tuple[nn.Module, Tensor]:
     try:
         model = build()
     except TypeError as error:
-        raise InputError(f"{name} cannot be called without arguments ({error}).", "Name the data instead, with --model FILE.py:FUNCTION.") from error
+        raise InputError(
+            f"{name} cannot be called without arguments ({error}).",
+            "Name the data instead, with --model FILE.py:FUNCTION.",
+        ) from error
     for module in model.modules():
         if isinstance(module, nn.Linear):
             return model, torch.zeros(ROWS, module.in_features)
@@ -44,4 +47,6 @@ def own_model(name: str, recipe: Recipe) -> tuple[nn.Module, Tensor]:
             return model, torch.zeros(ROWS, module.in_channels, 128)
         if isinstance(module, nn.Embedding):
             return model, torch.zeros(ROWS, 16, dtype=torch.int64)
-    raise InputError(f"{name} has no layer that tells its input's shape.", "Name the data instead, with --model FILE.py:FUNCTION.")
+    raise InputError(
+        f"{name} has no layer that tells its input's shape.", "Name the data instead, with --model FILE.py:FUNCTION."
+    )

@@ -23,7 +23,12 @@ def ordered(data: Any, batch_size: int, device: torch.device) -> Source:
 
 @torch.no_grad()
 def score(
-    model: nn.Module, batches: Source, forward: Forward, task: str, threshold: float = 0.5, progress: Progress | None = None
+    model: nn.Module,
+    batches: Source,
+    forward: Forward,
+    task: str,
+    threshold: float = 0.5,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Loss and scores of the model in evaluation mode; the mode is put back."""
     scores = Scores(task, forward.program.loss, threshold)
@@ -44,7 +49,9 @@ def score(
     return scores.result()
 
 
-def outputs(model: nn.Module, x: Any, *, batch_size: int, device: torch.device, progress: Progress | None = None) -> Tensor:
+def outputs(
+    model: nn.Module, x: Any, *, batch_size: int, device: torch.device, progress: Progress | None = None
+) -> Tensor:
     """Outputs for all of X in float32 and evaluation mode, on the CPU; the mode is put back.
 
     Args:
@@ -60,7 +67,9 @@ def outputs(model: nn.Module, x: Any, *, batch_size: int, device: torch.device, 
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, x: Any, batch_size: int, device: torch.device, progress: Progress | None) -> Iterator[Tensor]:
+def _outputs(
+    model: nn.Module, x: Any, batch_size: int, device: torch.device, progress: Progress | None
+) -> Iterator[Tensor]:
     from trainwell.training.predictions import head
 
     batches = ordered((x, None), batch_size, device)

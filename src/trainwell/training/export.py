@@ -1,6 +1,7 @@
 """Export a run's model, with its preparation of raw input inside, and compare the two.
 
-Images go in as uint8 (N, C, H, W), tables as float numbers (N, F) with NaN for missing cells and int64 codes (N, K); the codes'
+Images go in as uint8 (N, C, H, W), tables as float numbers (N, F) with NaN for missing cells and int64 codes (N, K);
+the codes'
 table is written as JSON beside the model. Classifiers answer with probabilities.
 """
 
@@ -58,7 +59,10 @@ def export_run(run: Run, output: Path) -> dict[str, Any]:
         JobError: if the exported model answers differently.
     """
     if output.suffix not in (".onnx", ".pt2"):
-        raise InputError(f"{output}: export writes .onnx or .pt2, not {output.suffix or 'a file without suffix'}.", "Name such a file.")
+        raise InputError(
+            f"{output}: export writes .onnx or .pt2, not {output.suffix or 'a file without suffix'}.",
+            "Name such a file.",
+        )
     model = Deployed(run.model.cpu().float().eval(), run.task, run.loss).eval()
     example = export_inputs(run.schema, EXAMPLE_ROWS)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +79,10 @@ def export_run(run: Run, output: Path) -> dict[str, Any]:
         difference = max(difference, float((found - expected).abs().max()) / scale)
     if not difference <= LARGEST_DIFFERENCE:
         output.unlink(missing_ok=True)
-        raise JobError(f"The exported model differs from the run's by {difference:.2g}; {output} was removed.", "Please report this.")
+        raise JobError(
+            f"The exported model differs from the run's by {difference:.2g}; {output} was removed.",
+            "Please report this.",
+        )
     description = output.with_suffix(".json")
     write_text(description, json.dumps(describe(run), indent=1, ensure_ascii=False) + "\n")
     return {"file": str(output), "description": str(description), "difference": difference, "rows": 54}
@@ -105,14 +112,22 @@ def describe(run: Run) -> dict[str, Any]:
             {
                 "name": "categories",
                 "dtype": "int64",
-                "columns": [{"name": c.name, "codes": {v: i for i, v in enumerate(c.categories)}} for c in schema.categories()],
+                "columns": [
+                    {"name": c.name, "codes": {v: i for i, v in enumerate(c.categories)}} for c in schema.categories()
+                ],
                 "missing": -1,
             },
         ]
     else:
         inputs = [{"name": "x", "dtype": schema.dtype, "shape": ["N", *schema.shape]}]
     kind = "values" if run.task == "regression" else "probabilities"
-    return {"task": run.task, "target": schema.target, "inputs": inputs, "output": kind, "classes": list(schema.classes)}
+    return {
+        "task": run.task,
+        "target": schema.target,
+        "inputs": inputs,
+        "output": kind,
+        "classes": list(schema.classes),
+    }
 
 
 def _names(schema_inputs: int) -> list[str]:
@@ -142,7 +157,13 @@ def _onnx(model: nn.Module, example: tuple[Tensor, ...], output: Path, schema: S
     names = _names(len(example))
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
-        model, example, dynamo=True, input_names=names, output_names=["output"], dynamic_shapes=(({0: batch},) * len(example),), verbose=False
+        model,
+        example,
+        dynamo=True,
+        input_names=names,
+        output_names=["output"],
+        dynamic_shapes=(({0: batch},) * len(example),),
+        verbose=False,
     )
     assert program is not None  # it is None only when a file name was given
     write_atomically(output, lambda temporary: program.save(str(temporary)))

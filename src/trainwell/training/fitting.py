@@ -61,7 +61,8 @@ def fit(
         >>> import torch
         >>> from torch import nn
         >>> X = torch.linspace(-1, 1, 64)[:, None]
-        >>> program = Program(nn.Linear(1, 1), (X, 3 * X), nn.MSELoss(), lambda p: torch.optim.SGD(p, lr=0.1), epochs=40)
+        >>> program = Program(nn.Linear(1, 1), (X, 3 * X), nn.MSELoss(), lambda p: torch.optim.SGD(p, lr=0.1),
+        epochs=40)
         >>> round(fit(program).history[-1]["train_loss"], 3)
         0.0
     """
@@ -113,7 +114,9 @@ def fit(
 
 
 def _monitored(loop: Loop) -> str:
-    scores = {k.removeprefix("val_"): v for k, v in loop.history[-1].items() if k.startswith("val_")} if loop.history else {}
+    scores = (
+        {k.removeprefix("val_"): v for k, v in loop.history[-1].items() if k.startswith("val_")} if loop.history else {}
+    )
     name = loop.best.decided_by(scores)
     return f"val_{name}" if name else ""
 
@@ -130,7 +133,9 @@ def make_folder(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"The run folder {path} cannot be written: {error.strerror}.", "Name another with -o.") from error
+        raise InputError(
+            f"The run folder {path} cannot be written: {error.strerror}.", "Name another with -o."
+        ) from error
 
 
 def resolve_steps(training: Training, batches: int) -> Training:

@@ -43,7 +43,7 @@ def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> R
     """
     recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
     teller = Teller(callbacks)
-    folder = _new_folder(recipe)
+    folder = new_folder(recipe)
     with stopping.listening():
         try:
             dataset = read_data(recipe, teller)
@@ -84,6 +84,10 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
         write_text(folder / "schema.json", dataset.schema.to_json())
         write_text(folder / "environment.json", environment(dataset))
         teller.state.folder = folder
+        if recipe.training.tensorboard:
+            from trainwell.training.tensorboard import tensorboard_callback
+
+            teller.callbacks = (*teller.callbacks, tensorboard_callback(folder))
         began = time.perf_counter()
         program, recipe, search = decide(recipe, dataset, teller)
         write_text(folder / "recipe.toml", recipe.to_toml())
@@ -140,6 +144,7 @@ def read_data(recipe: Recipe, teller: Teller) -> Dataset:
             seed=recipe.training.seed if data.seed is None else data.seed,
             by=data.split,
             column=data.split_column,
+            fold=data.fold,
         ),
         skip_bad=data.skip_bad,
         data_root=data.root,
@@ -171,7 +176,8 @@ def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable
     """Metrics of a run: of its own parts, or of other data that carry the target.
 
     Returns:
-        ``{"run", "task", "metrics": {part: {name: value}}, "seconds", "best_epoch"}``; other data are the part ``data``.
+        ``{"run", "task", "metrics": {part: {name: value}}, "seconds", "best_epoch"}``; other data are the part
+        ``data``.
     """
     began = time.perf_counter()
     run = restore_run(Path(folder))
@@ -184,7 +190,9 @@ def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable
 
         rows = run.schema.read(spec)
         if rows.y is None:
-            raise InputError(f"{spec} has no target {run.schema.target!r}.", "Use `trainwell predict` for data without answers.")
+            raise InputError(
+                f"{spec} has no target {run.schema.target!r}.", "Use `trainwell predict` for data without answers."
+            )
         metrics = {"data": assess_rows(run, rows.X, rows.y, teller, "data").metrics}
     return plain(
         {
@@ -238,7 +246,9 @@ def open_program(recipe: Recipe, dataset: Dataset) -> Program:
     return build_program(recipe, dataset)
 
 
-def predict(folder: str | Path, path: str | Path, output: Path | None = None, *, callbacks: Iterable[Callback] = ()) -> Any:
+def predict(
+    folder: str | Path, path: str | Path, output: Path | None = None, *, callbacks: Iterable[Callback] = ()
+) -> Any:
     """Answers of a run for new data; see :class:`training.predict.Predictions`."""
     from trainwell.training.predict import predict_file
 
@@ -264,15 +274,17 @@ def report(folder: str | Path) -> Path:
 
 def cross_validate(spec: str, recipe: Recipe, folds: int, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
     """Train once for each fold; see ``training.folds``."""
-    from trainwell.training.folds import cross_validate_source
+    from trainwell.training import folds as crossing
 
     recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
-    return cross_validate_source(recipe, folds, callbacks)
+    return crossing.cross_validate(recipe, folds, callbacks)
 
 
 def _absolute_source(spec: str) -> str:
     if not spec:
-        raise InputError("No data were named.", "Give a path or a known name such as digits, or set data.source in the recipe.")
+        raise InputError(
+            "No data were named.", "Give a path or a known name such as digits, or set data.source in the recipe."
+        )
     path = Path(spec).expanduser()
     return str(path.resolve()) if path.exists() else spec
 
@@ -286,7 +298,7 @@ def _absolute_names(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def _new_folder(recipe: Recipe) -> Path:
+def new_folder(recipe: Recipe) -> Path:
     """The run folder asked for, or the next free ``runs/NAME-N``.
 
     Raises:
@@ -295,7 +307,10 @@ def _new_folder(recipe: Recipe) -> Path:
     if recipe.output.folder:
         folder = Path(recipe.output.folder)
         if (folder / "recipe.toml").exists() or (folder / "checkpoint").exists():
-            raise InputError(f"The run folder {folder} exists already.", f"Go on with `trainwell resume {folder}`, or name another with -o.")
+            raise InputError(
+                f"The run folder {folder} exists already.",
+                f"Go on with `trainwell resume {folder}`, or name another with -o.",
+            )
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"The folder {folder} is not empty.", "Name a new one with -o; nothing in it was touched.")
         if folder.exists() and not folder.is_dir():

@@ -1,7 +1,8 @@
 """What a run writes while it runs: ``metrics.jsonl`` (no clock times), ``timing.jsonl`` and ``log.txt``.
 
 ``metrics.jsonl`` has one JSON object a line with an ``event``: ``step`` (step, epoch, loss, lr, grad_norm), ``epoch``
-(epoch, step, train_loss, val_…, lr, best), ``stepped_back`` (from_step, to_step, factor) and ``final`` (part, metrics). Equal
+(epoch, step, train_loss, val_…, lr, best), ``stepped_back`` (from_step, to_step, factor) and ``final`` (part,
+metrics). Equal
 runs write equal bytes; a resumed run cuts the file back to where its checkpoint was made.
 """
 
@@ -39,7 +40,9 @@ class Journal:
                     self._files[name] = open(folder / name, "r+b" if (folder / name).exists() else "w+b")  # noqa: SIM115
                     self._files[name].seek(0, os.SEEK_END)
             except OSError as error:
-                raise JobError(f"{folder} cannot be written: {error.strerror}.", "Name another folder with -o.") from error
+                raise JobError(
+                    f"{folder} cannot be written: {error.strerror}.", "Name another folder with -o."
+                ) from error
 
     def metrics(self, event: str, **values: Any) -> None:
         """A line of ``metrics.jsonl``."""

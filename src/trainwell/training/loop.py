@@ -1,7 +1,8 @@
 """The loop: epochs of steps, validation, checkpoints, and stepping back from a loss that is not finite.
 
 All that the loop needs to go on is in :meth:`Loop.state`; it is complete after every step, so a run can be taken up in
-the middle of an epoch. What happens at a step (looks at the loss, checkpoints) depends on its number alone, never on the
+the middle of an epoch. What happens at a step (looks at the loss, checkpoints) depends on its number alone, never on
+the
 clock, so that a resumed run does the same.
 """
 
@@ -244,9 +245,11 @@ class Loop:
         good = self.checkpoints.last_good()
         if good is None or backs > PATIENCE_WITH_NAN:
             raise JobError(
-                f"fit: the {what} is {value} at step {step} ({place}), also after going back {backs - 1} times with the rate "
+                f"fit: the {what} is {value} at step {step} ({place}), also after going back {backs - 1} times "
+                "with the rate "
                 f"down to {current_rate(self.optimizer):.2g}.",
-                "Look for extreme values in the data, or try another initialization, precision.dtype=float32, or a norm.",
+                "Look for extreme values in the data, or try another initialization, precision.dtype=float32, "
+                "or a norm.",
             )
         self.restore(good)
         scale_rates(self.optimizer, self.scheduler, factor / self.factor)
@@ -286,7 +289,8 @@ class Loop:
         bare = {name.removeprefix("val_"): value for name, value in scores.items()}
         if bare and self.training.monitor not in ("auto", "last", *bare):
             raise InputError(
-                f"training.monitor: there is no validation score {self.training.monitor!r}.", f"Choose one of {', '.join(bare)}."
+                f"training.monitor: there is no validation score {self.training.monitor!r}.",
+                f"Choose one of {', '.join(bare)}.",
             )
         row = {
             "epoch": self.epoch,
@@ -310,7 +314,9 @@ class Loop:
             )
             state.stopping = True
         elif self._out_of_time() and self.epoch < self.program.epochs:
-            self._say(f"Stopped after epoch {self.epoch}: the time budget of {self.training.max_minutes:g} minutes is spent.")
+            self._say(
+                f"Stopped after epoch {self.epoch}: the time budget of {self.training.max_minutes:g} minutes is spent."
+            )
             state.stopping = True
         self.finished = self.epoch >= self.program.epochs or state.stopping
         self.epoch, self.step_in_epoch, self._sum, self._count = self.epoch + 1, 0, 0.0, 0
@@ -436,6 +442,10 @@ class Loop:
 
     def _tell(self, event: str) -> None:
         state = self.teller.state
-        state.step, state.epoch, state.step_in_epoch = self.step, min(self.epoch, self.program.epochs), self.step_in_epoch
+        state.step, state.epoch, state.step_in_epoch = (
+            self.step,
+            min(self.epoch, self.program.epochs),
+            self.step_in_epoch,
+        )
         state.lr, state.seconds = current_rate(self.optimizer), self.seconds
         self.teller.tell(event)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -24,14 +25,18 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"training.device: no device is called {name!r}.", "Use auto, cpu, cuda, cuda:N or mps.") from None
+        raise InputError(
+            f"training.device: no device is called {name!r}.", "Use auto, cpu, cuda, cuda:N or mps."
+        ) from None
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(device.type, False):
-        raise InputError(f"training.device: this machine has no {name}.", "Use auto or cpu; `trainwell doctor` says what is here.")
+        raise InputError(
+            f"training.device: this machine has no {name}.", "Use auto or cpu; `trainwell doctor` says what is here."
+        )
     return device
 
 
@@ -41,7 +46,8 @@ def settled(training: Training, device: torch.device) -> Iterator[None]:
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
     random = random_state()
     if training.threads:
@@ -50,7 +56,7 @@ def settled(training: Training, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not training.deterministic
     torch.manual_seed(training.seed)
     try:
@@ -58,6 +64,6 @@ def settled(training: Training, device: torch.device) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        memory.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
         set_random_state(random)

@@ -1,7 +1,9 @@
 """Pick arithmetic, memory layout and threads by timing this model's own steps on this machine.
 
-Machines differ: one CPU gains several times from bfloat16 and channels_last, another loses. A few steps of a copy are timed
-for each choice, in turns so that a disturbance hits all alike; what is not clearly faster than the plain choice is not taken.
+Machines differ: one CPU gains several times from bfloat16 and channels_last, another loses. A few steps of a copy
+are timed
+for each choice, in turns so that a disturbance hits all alike; what is not clearly faster than the plain choice is
+not taken.
 """
 
 import hashlib
@@ -53,11 +55,15 @@ class Picked:
         if len(self.seconds) < 2:
             return "nothing to choose"
         slowest = max(self.seconds.values())
-        ratios = ", ".join(f"{name}: {slowest / s:.2f}×" for name, s in sorted(self.seconds.items(), key=lambda i: i[1]))
+        ratios = ", ".join(
+            f"{name}: {slowest / s:.2f}×" for name, s in sorted(self.seconds.items(), key=lambda i: i[1])
+        )
         return f"speed relative to the slowest: {ratios}{' (measured before)' if self.remembered else ''}"
 
 
-def pick(program: Program, device_name: str, allowed: list[Choice], tell: Callable[[str], None] | None = None) -> Picked:
+def pick(
+    program: Program, device_name: str, allowed: list[Choice], tell: Callable[[str], None] | None = None
+) -> Picked:
     """The fastest of the allowed choices for this program; remembered per machine and model.
 
     Args:
@@ -85,7 +91,9 @@ def pick(program: Program, device_name: str, allowed: list[Choice], tell: Callab
     return Picked(chosen, seconds)
 
 
-def choices(program: Program, *, threads: Any, dtype: str, channels_last: Any, low: bool, device: torch.device) -> list[Choice]:
+def choices(
+    program: Program, *, threads: Any, dtype: str, channels_last: Any, low: bool, device: torch.device
+) -> list[Choice]:
     """The ways to compute that the settings leave open, the plainest first.
 
     Args:
@@ -160,7 +168,9 @@ def _key(program: Program, device: torch.device, allowed: list[Choice]) -> str:
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(("model name", "flags"))), "")
+            return next(
+                (line.split(":", 1)[1].strip() for line in file if line.startswith(("model name", "flags"))), ""
+            )
     except OSError:
         return platform.machine()
 

@@ -17,7 +17,8 @@ def classification_metrics(truth: np.ndarray, probability: np.ndarray, answers: 
         answers: class codes that the model answers (by its threshold where binary).
 
     Returns:
-        accuracy, balanced_accuracy (mean recall of the classes present), f1 (macro; of class 1 when there are two), auroc (one
+        accuracy, balanced_accuracy (mean recall of the classes present), f1 (macro; of class 1 when there are two),
+        auroc (one
         against the rest, macro; left out where a class is missing), log_loss (nats) and calibration_error.
     """
     from sklearn.metrics import f1_score, roc_auc_score
@@ -29,7 +30,9 @@ def classification_metrics(truth: np.ndarray, probability: np.ndarray, answers: 
     metrics = {
         "accuracy": float((answers == truth).mean()),
         "balanced_accuracy": float(np.mean(recalls)),
-        "f1": float(f1_score(truth, answers, average=average, labels=None if classes == 2 else present, zero_division=0)),
+        "f1": float(
+            f1_score(truth, answers, average=average, labels=None if classes == 2 else present, zero_division=0)
+        ),
         "log_loss": float(-np.log(np.clip(probability[np.arange(len(truth)), truth], 1e-12, None)).mean()),
         "calibration_error": calibration_error(probability.max(1), probability.argmax(1) == truth),
     }
@@ -39,7 +42,9 @@ def classification_metrics(truth: np.ndarray, probability: np.ndarray, answers: 
     return metrics
 
 
-def calibration_bins(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[tuple[float, float, float, float, int]]:
+def calibration_bins(
+    confidence: np.ndarray, right: np.ndarray, bins: int = BINS
+) -> list[tuple[float, float, float, float, int]]:
     """Bins of equal mass over the confidence: (low, high, mean confidence, accuracy, count), in rising order."""
     order = np.argsort(confidence, kind="stable")
     pieces = [piece for piece in np.array_split(order, min(bins, len(order))) if len(piece)]
@@ -51,7 +56,9 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray, bins: int = BINS
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error Σ_b (n_b / n) · |accuracy_b − confidence_b| over bins of equal mass."""
-    return float(sum(n * abs(a - c) for _, _, c, a, n in calibration_bins(confidence, right, bins)) / max(1, len(confidence)))
+    return float(
+        sum(n * abs(a - c) for _, _, c, a, n in calibration_bins(confidence, right, bins)) / max(1, len(confidence))
+    )
 
 
 def multilabel_metrics(truth: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float]:
@@ -81,7 +88,8 @@ def regression_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, fl
 
 
 def best_threshold(truth: np.ndarray, yes: np.ndarray) -> float:
-    """The probability from which "yes" gives the best balanced accuracy; in the middle between two samples' probabilities.
+    """The probability from which "yes" gives the best balanced accuracy; in the middle between two samples'
+    probabilities.
 
     Args:
         truth: 0 or 1, shape (n,).

@@ -22,7 +22,8 @@ class Program:
 
     Args:
         model: maps X of a batch to outputs.
-        train: ``(X, y)`` or ``(X, y, weight)`` of tensors or arrays with the samples along the first dimension (X may be a
+        train: ``(X, y)`` or ``(X, y, weight)`` of tensors or arrays with the samples along the first dimension (X
+        may be a
             tuple or dict of them), a ``torch.utils.data.Dataset`` or a ``DataLoader``.
         loss: callable of (output, target) that gives a scalar mean over the batch.
         optimizer: a ``torch.optim.Optimizer`` over the model's parameters, or a callable of the parameters.

@@ -71,7 +71,9 @@ def search_rate(
     return RateSearch(*first, suggestion=_rounded(float(np.exp(np.mean(np.log(suggestions))))))
 
 
-def range_test(trial: Trial, batches: Iterator[Any], tell: Callable[[float], None] | None = None) -> tuple[list[float], list[float]]:
+def range_test(
+    trial: Trial, batches: Iterator[Any], tell: Callable[[float], None] | None = None
+) -> tuple[list[float], list[float]]:
     """Losses at exponentially rising rates, until the loss has grown to ``GIVE_UP`` times its first value."""
     rates = np.geomspace(LOWEST, HIGHEST, STEPS).tolist()
     losses: list[float] = []

@@ -1,6 +1,7 @@
 """The recipe: everything that can be asked of a run, as one TOML file.
 
-Every field has a default, so an empty recipe is a good one; ``auto`` and absent fields are decided from the data or measured,
+Every field has a default, so an empty recipe is a good one; ``auto`` and absent fields are decided from the data or
+measured,
 and the recipe in the run folder has what was decided.
 """
 
@@ -42,18 +43,27 @@ class Data(Section):
 
     source: str = Field("", description="path or known name; the command line's DATA")
     target: str | None = Field(None, description="column of a table to predict")
-    task: Literal["classification", "binary", "multilabel", "regression"] | None = Field(None, description="guessed when absent")
+    task: Literal["classification", "binary", "multilabel", "regression"] | None = Field(
+        None, description="guessed when absent"
+    )
     keep: list[str] = Field([], description="columns to use although they look like leaks or identifiers")
     drop: list[str] = Field([], description="columns to leave out")
     weight: str | None = Field(None, description="column of sample weights")
     split: Literal["stratified", "random", "group", "time"] = Field("stratified", description="how rows are shared out")
     split_column: str | None = Field(None, description="column of the group or time split")
-    val: float | None = Field(None, ge=0, lt=1, description="share of the rows for validation; about a tenth when absent")
+    val: float | None = Field(
+        None, ge=0, lt=1, description="share of the rows for validation; about a tenth when absent"
+    )
     test: float | None = Field(None, ge=0, lt=1, description="share of the rows for the test; a fifth when absent")
+    fold: str | None = Field(
+        None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="K/N: fold K of N is the test part; --folds sets it"
+    )
     seed: int | None = Field(None, ge=0, description="seed of the split; training.seed when absent")
     skip_bad: bool = Field(False, description="leave out files that cannot be read instead of stopping")
     root: str | None = Field(None, description="folder with known data sets; $TRAINWELL_DATA when absent")
-    image_size: int | None = Field(None, ge=4, le=1024, description="pixels a side for a folder of images; typical size when absent")
+    image_size: int | None = Field(
+        None, ge=4, le=1024, description="pixels a side for a folder of images; typical size when absent"
+    )
 
 
 class Model(Section):
@@ -72,7 +82,9 @@ class Loss(Section):
 
     name: str = Field("auto", description="cross_entropy, bce, mse, huber, l1, or FILE.py:FUNCTION of (output, target)")
     label_smoothing: float | Auto = Field("auto", description="share of the target spread over all classes, in [0, 1)")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: every class has the same total weight")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: every class has the same total weight"
+    )
 
 
 class OptimizerSection(Section):
@@ -112,7 +124,9 @@ class Augmentation(Section):
 class Precision(Section):
     """Arithmetic and layout; auto measures on this machine with this model."""
 
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the forward pass; weights stay float32")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the forward pass; weights stay float32"
+    )
     channels_last: bool | Auto = Field("auto", description="keep images as (N, H, W, C) in memory")
     threads: int | Auto = Field("auto", description="CPU threads")
     compile: bool = Field(False, description="torch.compile; pays on long GPU runs")
@@ -151,9 +165,13 @@ class Recipe(Section):
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"The recipe {path} does not exist.", "Check the name; a run folder has its own recipe.toml.") from None
+            raise InputError(
+                f"The recipe {path} does not exist.", "Check the name; a run folder has its own recipe.toml."
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise InputError(f"The recipe {path} cannot be read: {error}.", "It must be a TOML file in UTF-8.") from None
+            raise InputError(
+                f"The recipe {path} cannot be read: {error}.", "It must be a TOML file in UTF-8."
+            ) from None
         return cls.checked(document, str(path))
 
     @classmethod
@@ -164,7 +182,9 @@ class Recipe(Section):
         except ValidationError as error:
             raise _input_error(error, origin) from None
         if recipe.format != FORMAT:
-            raise InputError(f"{origin}: format is {recipe.format}, this trainwell reads {FORMAT}.", "Leave the line out.")
+            raise InputError(
+                f"{origin}: format is {recipe.format}, this trainwell reads {FORMAT}.", "Leave the line out."
+            )
         return recipe
 
     def override(self, assignments: Iterable[str]) -> "Recipe":
@@ -179,10 +199,14 @@ class Recipe(Section):
             name, equals, text = assignment.partition("=")
             section, dot, field = name.strip().partition(".")
             if not equals or not dot:
-                raise InputError(f"--set {assignment}: not of the form section.field=value.", "Write for example optimizer.lr=0.1.")
+                raise InputError(
+                    f"--set {assignment}: not of the form section.field=value.", "Write for example optimizer.lr=0.1."
+                )
             document.setdefault(section, {})
             if not isinstance(document[section], dict):
-                raise InputError(f"--set {assignment}: {section} is not a section.", f"Sections: {', '.join(_sections())}.")
+                raise InputError(
+                    f"--set {assignment}: {section} is not a section.", f"Sections: {', '.join(_sections())}."
+                )
             document[section] = {**document[section], field: _value(text.strip())}
         return Recipe.checked(document, "--set")
 
@@ -214,7 +238,9 @@ class Recipe(Section):
 
     def fingerprint(self) -> str:
         """A hash of all that decides the weights: not of the output folder, the time budget or the device."""
-        content = self.model_dump(exclude={"output": True, "picked": True, "training": {"max_minutes", "device", "tensorboard"}})
+        content = self.model_dump(
+            exclude={"output": True, "picked": True, "training": {"max_minutes", "device", "tensorboard"}}
+        )
         return hashlib.sha256(repr(sorted(_flat(content))).encode()).hexdigest()[:16]
 
 
@@ -266,10 +292,15 @@ def _input_error(error: ValidationError, origin: str) -> InputError:
         return InputError(f"{origin}: there is no field {'.'.join(place)} (given {value!r}).", hint)
     field = ".".join(part for part in place[:2])
     meanings = [e["msg"] for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
-    meaning = " or ".join(dict.fromkeys(meanings)).replace("Input should", "It should", 1).replace("Input should", "it should")
+    meaning = (
+        " or ".join(dict.fromkeys(meanings))
+        .replace("Input should", "It should", 1)
+        .replace("Input should", "it should")
+    )
     choices = re.findall(r"'([^']+)'", meaning) if isinstance(value, str) else []
-    near = difflib.get_close_matches(str(value), choices, 1, 0.6)
-    return InputError(f"{origin}: {field} is {value!r}.", f"{meaning}.{f' Did you mean {near[0]}?' if near else ''}")
+    likely = difflib.get_close_matches(str(value), choices, 1, 0.6)
+    hint = f" Did you mean {likely[0]}?" if likely else ""
+    return InputError(f"{origin}: {field} is {value!r}.", f"{meaning}.{hint}")
 
 
 def _names(place: list[str]) -> list[str]:
@@ -284,9 +315,9 @@ def _nearest(place: list[str]) -> str | None:
     wrong = place[-1]
     if wrong in OTHER_NAMES:
         return OTHER_NAMES[wrong]
-    own = difflib.get_close_matches(wrong, _names(place[:-1]), 1, 0.6)
-    if own:
-        return ".".join([*place[:-1], own[0]])
+    siblings = difflib.get_close_matches(wrong, _names(place[:-1]), 1, 0.6)
+    if siblings:
+        return ".".join([*place[:-1], siblings[0]])
     everywhere = {field: f"{name}.{field}" for name, section in _sections().items() for field in section.model_fields}
     if wrong in everywhere:
         return everywhere[wrong]

@@ -45,7 +45,9 @@ def results(run: Run, dataset: Dataset, stages: Mapping[str, float], search: Rat
     chain = nn.trace(run.model, example_of(run.schema))
     lines = run.journal_lines
     steps = [line for line in lines if line["event"] == "step"]
-    timing = [line for line in read_lines(run.folder / "timing.jsonl") if line["event"] == "epoch"] if run.folder else []
+    timing = (
+        [line for line in read_lines(run.folder / "timing.jsonl") if line["event"] == "epoch"] if run.folder else []
+    )
     training_seconds = sum(line["seconds"] for line in timing)
     rates = [line["samples_per_second"] for line in timing]
     return report.Results(
@@ -59,7 +61,8 @@ def results(run: Run, dataset: Dataset, stages: Mapping[str, float], search: Rat
         environment=_environment(run),
         data=_glance(dataset),
         layers=tuple(
-            report.LayerRow(x.path, x.kind, x.name, x.input_shape, x.output_shape, x.parameters, x.detail) for x in chain.layers
+            report.LayerRow(x.path, x.kind, x.name, x.input_shape, x.output_shape, x.parameters, x.detail)
+            for x in chain.layers
         ),
         incomplete=chain.incomplete,
         parameters=sum(p.numel() for p in run.model.parameters()),
@@ -71,7 +74,9 @@ def results(run: Run, dataset: Dataset, stages: Mapping[str, float], search: Rat
         classes=dataset.classes if run.task != "regression" else (),
         stages=tuple({"training": training_seconds, **stages}.items()),
         picks=_picks(run),
-        rate_search=report.RateCurve(np.array(search.rates), np.array(search.losses), search.suggestion) if search else None,
+        rate_search=report.RateCurve(np.array(search.rates), np.array(search.losses), search.suggestion)
+        if search
+        else None,
         peak_bytes=peak_bytes(),
         seconds=training_seconds + sum(stages.values()),
         samples_per_second=float(np.median(rates)) if rates else None,
@@ -142,7 +147,9 @@ def _regression(dataset: Dataset, shown: Assessment, part: str) -> dict[str, Any
     predicted = shown.predicted.reshape(truth.shape)
     few = np.random.default_rng(0).permutation(len(truth))[:POINTS]
     targets = dataset.schema.target.split(",") if truth.shape[1] > 1 else [dataset.schema.target]
-    names = targets if len(targets) == truth.shape[1] else [f"{dataset.schema.target} {i}" for i in range(truth.shape[1])]
+    names = (
+        targets if len(targets) == truth.shape[1] else [f"{dataset.schema.target} {i}" for i in range(truth.shape[1])]
+    )
     worst = np.argsort(-np.abs(predicted - truth).max(1))[:10]
     return {
         "residuals": tuple(report.Residuals(truth[few, i], predicted[few, i], n, part) for i, n in enumerate(names)),
@@ -179,7 +186,9 @@ def _cells(dataset: Dataset, row: int) -> dict[str, str]:
 
 def _glance(dataset: Dataset) -> report.DataGlance:
     splits, y = dataset.splits, dataset.y
-    parts = {name: rows for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test)) if len(rows)}
+    parts = {
+        name: rows for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test)) if len(rows)
+    }
     counts, values = {}, None
     if dataset.task in ("classification", "binary"):
         size = len(dataset.classes)
@@ -192,7 +201,7 @@ def _glance(dataset: Dataset) -> report.DataGlance:
     examples = ()
     if dataset.kind == "image":
         chosen = np.random.default_rng(0).choice(splits.train, min(EXAMPLES, len(splits.train)), replace=False)
-        examples = tuple(report.Example(_picture(dataset, i), _label(dataset, i), str(dataset.ids[i])) for i in chosen)  # type: ignore[arg-type]
+        examples = tuple(report.Example(_picture(dataset, i), _label(dataset, i), str(dataset.ids[i])) for i in chosen)
     return report.DataGlance(
         name=dataset.name,
         kind=dataset.kind,
@@ -200,7 +209,8 @@ def _glance(dataset: Dataset) -> report.DataGlance:
         samples={name: len(rows) for name, rows in parts.items()},
         class_counts=counts,
         columns=tuple(
-            report.ColumnRow(c.name, c.kind, c.used, c.why, c.missing, c.distinct, c.summary) for c in dataset.schema.columns
+            report.ColumnRow(c.name, c.kind, c.used, c.why, c.missing, c.distinct, c.summary)
+            for c in dataset.schema.columns
         ),
         examples=examples,
         target_values=values,
@@ -226,9 +236,13 @@ def _monitor(run: Run) -> str:
 
 def _picks(run: Run) -> tuple[report.Pick, ...]:
     recipe = run.recipe
-    precision = f"{recipe.precision.dtype}, {'channels_last, ' * (recipe.precision.channels_last is True)}{recipe.precision.threads} threads"
+    layout = ", channels_last" if recipe.precision.channels_last is True else ""
+    precision = f"{recipe.precision.dtype}{layout}, {recipe.precision.threads} threads"
     rate = report.Pick("learning rate", f"{recipe.optimizer.lr:g}", recipe.picked.get("lr", "given in the recipe"))
-    return (report.Pick("arithmetic", precision, recipe.picked.get("precision", "given, or too short a run to measure")), rate)
+    return (
+        report.Pick("arithmetic", precision, recipe.picked.get("precision", "given, or too short a run to measure")),
+        rate,
+    )
 
 
 def _environment(run: Run) -> dict[str, str]:

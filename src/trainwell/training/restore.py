@@ -28,7 +28,9 @@ def read_recipe(folder: Path) -> Recipe:
     if not folder.is_dir():
         raise InputError(f"The run folder {folder} does not exist.", _nearest_run(folder))
     if not (folder / "recipe.toml").is_file():
-        raise InputError(f"{folder} holds no run (it has no recipe.toml).", "Name a folder that `trainwell train` made.")
+        raise InputError(
+            f"{folder} holds no run (it has no recipe.toml).", "Name a folder that `trainwell train` made."
+        )
     return Recipe.read(folder / "recipe.toml")
 
 
@@ -48,7 +50,9 @@ def restore_run(folder: Path, weights: str = "best") -> Run:
         model = build_model(recipe, schema, outputs, fitted)
     copy_weights(model, state, str(path))
     lines = read_lines(folder / "metrics.jsonl")
-    history = [{k: v for k, v in line.items() if k not in ("event", "best")} for line in lines if line["event"] == "epoch"]
+    history = [
+        {k: v for k, v in line.items() if k not in ("event", "best")} for line in lines if line["event"] == "epoch"
+    ]
     best = [line["epoch"] for line in lines if line["event"] == "epoch" and line.get("best")]
     threshold = _threshold(folder, recipe)
     return Run(
@@ -58,8 +62,12 @@ def restore_run(folder: Path, weights: str = "best") -> Run:
         metrics={line["part"]: line["metrics"] for line in lines if line["event"] == "final"},
         history=history,
         best_epoch=best[-1] if best else None,
-        seconds=sum(line.get("seconds", 0.0) for line in read_lines(folder / "timing.jsonl") if line["event"] == "epoch"),
-        loss=load_function(recipe.loss.name) if names_file(recipe.loss.name) else build_loss(_loss_name(recipe, schema)),
+        seconds=sum(
+            line.get("seconds", 0.0) for line in read_lines(folder / "timing.jsonl") if line["event"] == "epoch"
+        ),
+        loss=load_function(recipe.loss.name)
+        if names_file(recipe.loss.name)
+        else build_loss(_loss_name(recipe, schema)),
         threshold=threshold,
         device=resolve_device("auto" if recipe.training.device.startswith(("cuda", "mps")) else recipe.training.device),
         schema=schema,
@@ -101,7 +109,9 @@ def _threshold(folder: Path, recipe: Recipe) -> float:
 def _schema(folder: Path) -> Schema:
     path = folder / "schema.json"
     if not path.is_file():
-        raise InputError(f"{folder} has no schema.json, which says how input is read.", "Restore it from a copy of the run.")
+        raise InputError(
+            f"{folder} has no schema.json, which says how input is read.", "Restore it from a copy of the run."
+        )
     return Schema.from_json(path.read_text(encoding="utf-8"))
 
 
@@ -112,12 +122,14 @@ def _sizes(schema: Schema, state: dict[str, torch.Tensor]) -> tuple[int, Statist
     if schema.kind == "table":
         columns = len(schema.numbers())
         quantiles = state["prepare.edges"].shape[1] if "prepare.edges" in state else 2
+        zeros = np.zeros(columns)
     else:
-        columns, quantiles = schema.shape[0 if schema.kind == "image" else -1], 2
-    zeros, ones = np.zeros(columns), np.ones(columns)
+        columns, quantiles = 0, 2
+        zeros = np.zeros(tuple(state["prepare.mean"].shape) if "prepare.mean" in state else 1)
     fitted = Statistics(
+        count=0,
         mean=zeros,
-        std=ones,
+        std=zeros + 1,
         median=zeros,
         quantiles=np.zeros((columns, quantiles)),
         missing=zeros,

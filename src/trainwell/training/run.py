@@ -52,7 +52,9 @@ class Run:
         if self.schema is not None:
             X = self.schema.encode(X)
         self.model.to(self.device)
-        return outputs(self.model, moved(X, torch.device("cpu")), batch_size=ROWS_AT_ONCE, device=self.device, progress=progress)
+        return outputs(
+            self.model, moved(X, torch.device("cpu")), batch_size=ROWS_AT_ONCE, device=self.device, progress=progress
+        )
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, shape (n, classes), or (n, labels) for multilabel.
@@ -68,7 +70,8 @@ class Run:
         """Class names (class codes where there are no names), labels 0/1 for multilabel, or values for regression.
 
         Args:
-            X: rows as they were trained on: tensors or arrays; with a schema also raw rows (a dict of columns, a list of
+            X: rows as they were trained on: tensors or arrays; with a schema also raw rows (a dict of columns, a
+            list of
                 dict rows, a pyarrow table, pictures).
         """
         if self.task in ("regression", "reconstruction"):
@@ -80,7 +83,9 @@ class Run:
         """The answers for these probabilities, by the run's threshold where the task is binary."""
         if self.task == "multilabel":
             return (probability > self.threshold).astype(np.int64)
-        codes = (probability[:, 1] >= self.threshold).astype(np.int64) if self.task == "binary" else probability.argmax(1)
+        codes = (
+            (probability[:, 1] >= self.threshold).astype(np.int64) if self.task == "binary" else probability.argmax(1)
+        )
         return self.schema.decode(codes) if self.schema is not None else codes
 
 

@@ -18,7 +18,8 @@ class Section(BaseModel):
 
 
 class Running(Section):
-    """How long and how a program is run, whatever the arithmetic; the recipe's section ``training`` has these fields."""
+    """How long and how a program is run, whatever the arithmetic; the recipe's section ``training`` has these
+    fields."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the order of samples, dropout and augmentation")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one")
@@ -26,7 +27,8 @@ class Running(Section):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is evaluated; 0: none")
     patience: int = Field(0, ge=0, description="epochs without a better validation score before stopping; 0: never")
     monitor: str = Field(
-        "auto", description="what decides which epoch is best: auto, last, or a validation metric such as loss, accuracy, r2"
+        "auto",
+        description="what decides which epoch is best: auto, last, or a validation metric such as loss, accuracy, r2",
     )
     max_minutes: float = Field(0.0, ge=0, description="time budget in minutes, over all resumes; 0: none")
     deterministic: bool = Field(True, description="the same bits each time on the same machine")

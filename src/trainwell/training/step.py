@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -74,7 +75,8 @@ def parts(batch: Any) -> Any:
     if isinstance(batch, tuple | list) and len(batch) in (2, 3):
         return batch
     raise InputError(
-        f"fit: a batch is a {type(batch).__name__}, not (x, y) or (x, y, weight).", "Give Program a step(model, batch) -> loss."
+        f"fit: a batch is a {type(batch).__name__}, not (x, y) or (x, y, weight).",
+        "Give Program a step(model, batch) -> loss.",
     )
 
 
@@ -90,7 +92,7 @@ def split(batch: Any, pieces: int) -> list[Any]:
     """The batch in nearly equal pieces along the samples."""
     n = batch_length(batch)
     bounds = [round(i * n / pieces) for i in range(pieces + 1)]
-    return [mapped(batch, lambda t, a=a, b=b: t[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [mapped(batch, lambda t, a=a, b=b: t[a:b]) for a, b in pairwise(bounds) if b > a]
 
 
 def weight_of(batch: Any) -> float:
@@ -134,7 +136,8 @@ class Stepper:
         self._closure = isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before clipping."""
+        """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before
+        clipping."""
         while True:
             try:
                 loss = self._gradient(batch)
@@ -149,7 +152,7 @@ class Stepper:
         elif measure:
             norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self._closure:
-            self.optimizer.step(lambda: self._gradient(batch))  # type: ignore[arg-type]
+            self.optimizer.step(lambda: self._gradient(batch))  # type: ignore[arg-type, return-value]
         else:
             self.optimizer.step()
         if self.scheduler is not None:

@@ -36,7 +36,13 @@ class Trial:
     """
 
     def __init__(
-        self, program: Program, device: torch.device, *, dtype: str = "float32", channels_last: bool = False, lr: float | None = None
+        self,
+        program: Program,
+        device: torch.device,
+        *,
+        dtype: str = "float32",
+        channels_last: bool = False,
+        lr: float | None = None,
     ) -> None:
         model = copy.deepcopy(program.model).to(device)
         if channels_last:
@@ -67,4 +73,5 @@ def rebuilt(program: Program, model: torch.nn.Module) -> Optimizer:
         {**{k: v for k, v in group.items() if k != "params"}, "params": [own[names[id(p)]] for p in group["params"]]}
         for group in program.optimizer.param_groups
     ]
-    return type(program.optimizer)(groups)
+    make: Any = type(program.optimizer)
+    return make(groups)

@@ -37,11 +37,13 @@ def load_function(name: str) -> Callable[..., Any]:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"{path} failed while it was imported: {type(error).__name__}: {error}.", "Mend the file.") from error
+        raise InputError(
+            f"{path} failed while it was imported: {type(error).__name__}: {error}.", "Mend the file."
+        ) from error
     if not callable(getattr(module, attribute, None)):
         have = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module_name]
         raise InputError(f"{path} has no function {attribute!r}.", f"It has {', '.join(have) or 'none'}.")
-    return getattr(module, attribute)  # type: ignore[no-any-return]
+    return getattr(module, attribute)
 
 
 def absolute(name: str) -> str:
@@ -59,6 +61,7 @@ def refuse_inside(name: str, folder: Path) -> None:
     path = Path(name.rpartition(":")[0]).expanduser().resolve()
     if folder.resolve() in path.parents:
         raise InputError(
-            f"The run's recipe names the file {path} inside its own folder; reading a run runs no code that came with it.",
+            f"The run's recipe names the file {path} inside its own folder; reading a run runs no code that "
+            "came with it.",
             "Move the file elsewhere and name it in the recipe if you trust it.",
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainwell.errors import InputError, JobError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a temporary file beside ``path``, flush it to the disk, and rename it over ``path``.
 
     Whatever happens, ``path`` is either as before or complete.
@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _umask() -> int:
@@ -99,7 +99,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"{path} holds no weights: {str(error).splitlines()[0]}.",
-            "It is cut short or not a safetensors file (pickles are refused, they can run code); restore it from a copy.",
+            "It is cut short or not a safetensors file (pickles are refused, they can run code); restore it "
+            "from a copy.",
         ) from error
 
 
@@ -113,7 +114,8 @@ def copy_weights(model: nn.Module, state: dict[str, Tensor], origin: str) -> Non
     if missing or unknown or wrong:
         names = sorted(missing | unknown | set(wrong))
         raise InputError(
-            f"{origin} is of another model: {len(names)} tensors are missing, unknown or of another shape, first {names[0]}.",
+            f"{origin} is of another model: {len(names)} tensors are missing, unknown or of another shape, "
+            f"first {names[0]}.",
             "Use the recipe that the weights were trained with.",
         )
     with torch.no_grad():

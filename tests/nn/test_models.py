@@ -1,0 +1,111 @@
+"""What all bodies have in common, read from ``nn.MODELS``: shapes, gradients, modes, precision, state, determinism."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.testing import assert_close
+
+import trainwell.nn as tn
+
+SHAPES = {"mlp": [(7,), (4, 3)], "cnn": [(1, 8, 8), (3, 32, 32)], "resnet20": [(1, 12, 12), (3, 17, 24)]}
+CASES = [(name, shape) for name in tn.MODELS for shape in SHAPES[name]]
+
+
+def build(name: str, shape: tuple[int, ...], outputs: int = 5, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return getattr(tn, name)(shape, outputs)
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_maps_a_batch_to_outputs_and_one_sample_too(name, shape):
+    model = build(name, shape)
+    x = torch.randn(6, *shape)
+    assert model(x).shape == (6, 5)
+    model.eval()
+    assert_close(model(x[:1]), model(x)[:1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_gradient_reaches_every_parameter_after_the_first_step(name, shape):
+    """Branches that start at zero hold back the gradient of what feeds them for one step, and no longer."""
+    model = build(name, shape)
+    x, y = torch.randn(16, *shape), torch.arange(16) % 5
+    for _ in range(2):
+        model.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.01 * parameter.grad
+    silent = [n for n, p in model.named_parameters() if not p.grad.abs().sum() > 0]
+    # a bias right before a batch normalization is the only parameter without influence
+    assert silent == []
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_logits_start_small_and_finite(name, shape):
+    logits = build(name, shape)(torch.randn(64, *shape))
+    assert torch.isfinite(logits).all()
+    assert logits.std() < 2
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_learns_random_labels(name, shape):
+    model = build(name, shape)
+    x, y = torch.randn(20, *shape), torch.randint(5, (20,))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    assert (model(x).argmax(1) == y).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_runs_in_bfloat16_and_channels_last(name, shape):
+    model = build(name, shape).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(torch.randn(4, *shape))
+    output.float().sum().backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_state_survives_the_round_trip(name, shape):
+    model, other = build(name, shape, seed=0).eval(), build(name, shape, seed=1).eval()
+    x = torch.randn(3, *shape)
+    if name != "resnet20" or shape[0] == 3:
+        assert not torch.equal(model(x), other(x))  # control
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model(x), other(x))
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_training_repeats_bit_for_bit(name, shape):
+    def trained() -> nn.Module:
+        model = build(name, shape)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+        x, y = torch.randn(32, *shape), torch.arange(32) % 5
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        return model
+
+    first, second = trained().state_dict(), trained().state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", tn.MODELS)
+def test_a_copy_is_independent(name):
+    model = build(name, SHAPES[name][0])
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        next(twin.parameters()).zero_()
+    assert next(model.parameters()).abs().sum() > 0
+
+
+def test_models_are_public_names():
+    assert set(tn.MODELS) <= set(tn.__all__)
