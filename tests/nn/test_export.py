@@ -70,7 +70,8 @@ def test_onnx_agrees(name, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = {"x": rows(x, 4)}  # by name: a dict that comes last by position would be taken for named arguments
-        torch.onnx.export(model, (), path, given, dynamo=True, dynamic_shapes={"x": dynamic(x)}, verbose=False)
+        shapes = {"x": dynamic(x)}
+        torch.onnx.export(model, (), path, kwargs=given, dynamo=True, dynamic_shapes=shapes, verbose=False)
     session = runtime.InferenceSession(path)
     for count in (1, 3, 5):
         part = rows(x, count)

@@ -1,7 +1,7 @@
 """What `load` returns: the tensors, how raw input becomes them, and which rows serve for what."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,27 @@ class Schema:
 
         return encode(self, raw)
 
-    def read(self, path: str | Path) -> Rows:
+    def read(
+        self,
+        path: str | Path,
+        *,
+        skip_bad: bool = False,
+        data_root: str | Path | None = None,
+        progress: Callable[[str, float | None], object] | None = None,
+    ) -> Rows:
         """Encode a CSV or Parquet file, image, folder of images (by class or flat), .npy, .npz, IDX or known name.
 
         Where the source has a test part of its own, only that part is read.
+
+        Args:
+            path: file, folder or known name.
+            skip_bad: leave out damaged pictures instead of stopping.
+            data_root: folder of datasets, for known names.
+            progress: called as ``progress(text, fraction)`` while something lasts.
         """
         from trainwell.data.read import read
 
-        return read(self, path)
+        return read(self, path, skip_bad=skip_bad, data_root=data_root, progress=progress)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Class indices as class names; -1 as "".

@@ -134,7 +134,7 @@ def read_folder(
 
 
 class _Decoder:
-    """Reads the files twice, a chunk at a time on several threads: the headers for the common shape, then the pictures."""
+    """Reads the files twice, a chunk at a time on several threads: headers for the common shape, then the pictures."""
 
     def __init__(
         self,
@@ -149,6 +149,7 @@ class _Decoder:
 
     def __call__(self, store: Store) -> dict[str, Any]:
         notes: list[str] = []
+        shape: tuple[int, ...]
         formats: set[str] = set()
         with decoding(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             if self.shape is None:

@@ -74,8 +74,8 @@ def _known(known: Known, data_root: str | Path | None, progress: Progress | None
     for root in dict.fromkeys(roots):
         folder = root / known.name
         if folder.is_dir() and (form := _form_or_none(folder)):
-            whole = root != downloads or all((folder / name).is_file() for name in complete)
-            if whole:
+            present = [(folder / name).is_file() for name in complete]
+            if all(present) or not any(present):
                 return Place(known.name, form, folder, known)
     root = Path(data_root) if data_root is not None and os.access(data_root, os.W_OK) else downloads
     folder = root / known.name

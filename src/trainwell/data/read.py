@@ -10,6 +10,7 @@ from trainwell.data.dataset import Column, Rows
 from trainwell.data.encode import encode_arrays, encode_images, encode_table
 from trainwell.data.locate import locate
 from trainwell.data.readers import read_cells, read_source
+from trainwell.data.source import Progress
 from trainwell.data.table import Cells
 from trainwell.data.tabular import target_names
 from trainwell.errors import InputError
@@ -18,20 +19,26 @@ if TYPE_CHECKING:
     from trainwell.data.dataset import Schema
 
 
-def read(schema: "Schema", path: str | Path) -> Rows:
+def read(
+    schema: "Schema",
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    data_root: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Rows:
     """See `Schema.read`."""
-    place = locate(path)
+    place = locate(path, data_root, progress)
     if (place.form == "table") != (schema.kind == "table"):
         raise InputError(
             f"{path} is {'a' if place.form == 'table' else 'no'} table; the network was trained on {schema.kind} data.",
             "Give data like those that it was trained on.",
         )
     if schema.kind == "table":
-        cells, parts = read_cells(place)
-        return table_rows(schema, cells, parts.get("test"))
+        return table_rows(schema, read_cells(place, test_only=True)[0])
     pictures = schema.shape if schema.kind == "image" else None
     target = schema.target if place.form == "arrays" and schema.target not in ("label", "y") else None
-    source = read_source(place, target=target, shape=pictures)
+    source = read_source(place, target=target, shape=pictures, skip_bad=skip_bad, progress=progress)
     rows = slice(*source.parts["test"]) if "test" in source.parts else slice(None)
     X, labels = source.X[rows], None if source.labels is None else np.asarray(source.labels[rows])
     X = _pictures(X, schema.shape) if schema.kind == "image" else encode_arrays(schema.shape, X)
@@ -40,9 +47,9 @@ def read(schema: "Schema", path: str | Path) -> Rows:
     return Rows(X, y, ids, (source.id_name,))
 
 
-def table_rows(schema: "Schema", cells: Cells, rows: tuple[int, int] | None = None) -> Rows:
+def table_rows(schema: "Schema", cells: Cells) -> Rows:
     """Encode a table; its ids are those of the identifier column, else the rows' numbers from 1."""
-    table = cells.table.slice(rows[0], rows[1] - rows[0]) if rows else cells.table
+    table = cells.table
     X = encode_table(schema, table)
     identifier = next(
         (c.name for c in schema.columns if c.kind == "identifier" and not c.missing and c.name in table.column_names),

@@ -47,16 +47,22 @@ def read_source(
     return replace(source, provenance={"source": str(place.path), **published, **source.provenance})
 
 
-def read_cells(place: Place, targets: str | None = None) -> tuple[Cells, dict[str, tuple[int, int]]]:
+def read_cells(
+    place: Place, targets: str | None = None, *, test_only: bool = False
+) -> tuple[Cells, dict[str, tuple[int, int]]]:
     """A table, or a folder of tables with the same columns, the parts by the files' names (train.csv, test.csv).
 
-    Files without the target (a test file to be predicted) are passed over where ``targets`` names it.
+    Args:
+        place: file or folder.
+        targets: files without this column (a test file to be predicted) are passed over.
+        test_only: read only the test files of a folder that has any.
     """
     if place.path.is_file():
         return read_table(place.path), {}
     order = {"train": 0, "val": 1, "test": 2}
     files = sorted(f for f in place.path.iterdir() if f.is_file() and is_table(f) and f.suffix != ".txt")
     files.sort(key=lambda file: order[part_of(file)])
+    files = [file for file in files if test_only and part_of(file) == "test"] or files
     read = [(file, read_table(file)) for file in files]
     notes = [note for _, cells in read for note in cells.notes]
     wanted = [targets] if targets is None or targets in read[0][1].table.column_names else targets.split(",")

@@ -67,12 +67,14 @@ def _read_csv(path: Path) -> Cells:
         raise InputError(f"{path} is empty.", "Give a table with a header line and rows.")
     if b"\0" in raw[:SAMPLE]:
         raise InputError(f"{path} is no text file (it holds zero bytes).", "Save the table as CSV or Parquet.")
-    sample = raw[:SAMPLE].decode(errors="replace")
+    header = raw.find(b"\n") + 1 or len(raw)
+    sample = raw[: max(SAMPLE, header)].decode(errors="replace")
     delimiter = _delimiter(sample)
     names = [name.strip() for name in next(csv.reader(io.StringIO(sample), delimiter=delimiter))]
     _no_twins(names, path)
     _has_header(names, path)
-    return Cells(_parsed(raw, delimiter, names, path), delimiter, (note,) if note else ())
+    spelled = next(csv.reader(io.StringIO(sample), delimiter=delimiter))
+    return Cells(_parsed(raw, delimiter, spelled, header, path), delimiter, (note,) if note else ())
 
 
 def _encoding(raw: bytes) -> tuple[str, str]:
@@ -91,7 +93,7 @@ def _encoding(raw: bytes) -> tuple[str, str]:
 def _delimiter(sample: str) -> str:
     """The one of , ; tab | that splits the header into most cells and the next lines into as many."""
     lines = [line for line in sample.splitlines() if line.strip()][:20]
-    lines = lines[:-1] if len(lines) == 20 else lines
+    lines = lines[:-1] if len(lines) > 1 else lines
 
     def score(delimiter: str) -> tuple[bool, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
@@ -119,19 +121,20 @@ def _has_header(names: list[str], path: Path) -> None:
         )
 
 
-def _parsed(raw: bytes, delimiter: str, names: list[str], path: Path) -> Any:
+def _parsed(raw: bytes, delimiter: str, spelled: list[str], header: int, path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.csv
+
+    block = max(1 << 22, 64 * header)
 
     def parse(threads: bool) -> Any:
         return pyarrow.csv.read_csv(
             pa.BufferReader(raw),
-            read_options=pyarrow.csv.ReadOptions(use_threads=threads),
+            read_options=pyarrow.csv.ReadOptions(use_threads=threads, block_size=block),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in spelled}),
         )
 
-    spelled = next(csv.reader(io.StringIO(raw[:SAMPLE].decode(errors="replace")), delimiter=delimiter))
     try:
         table = parse(threads=True)
     except pa.ArrowInvalid:
@@ -141,7 +144,7 @@ def _parsed(raw: bytes, delimiter: str, names: list[str], path: Path) -> Any:
             raise InputError(
                 f"{path} is no regular table: {_ragged(str(error))}", "Give every line as many cells."
             ) from None
-    return table.rename_columns(names).combine_chunks()
+    return table.rename_columns([name.strip() for name in spelled]).combine_chunks()
 
 
 def _ragged(text: str) -> str:

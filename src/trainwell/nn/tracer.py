@@ -176,7 +176,8 @@ def _arguments(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], dict[st
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    known = type(module).__module__.startswith("torch.nn.modules") and kind_of(module) not in ("other", "")
+    own_class = type(module).__mro__[1] if hasattr(module, "parametrizations") else type(module)
+    known = own_class.__module__.startswith("torch.nn.modules") and kind_of(module) != "other"
     return known or isinstance(module, OPAQUE) or not any(True for _ in module.children())
 
 

@@ -10,7 +10,7 @@ from trainwell.data import Dataset, SplitOptions
 from trainwell.data.loading import load as load_data
 from trainwell.errors import InputError
 from trainwell.training import stopping
-from trainwell.training.assess import assess
+from trainwell.training.assess import Assessment, assess
 from trainwell.training.build import build_program
 from trainwell.training.decide import decide
 from trainwell.training.defaults import resolve
@@ -102,13 +102,13 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
         )
         run.schema, run.recipe = dataset.schema, recipe
         began = time.perf_counter()
-        finish(run, dataset, teller)
+        found = finish(run, dataset, teller)
         stages["evaluating"] = time.perf_counter() - began
         if recipe.output.report:
             from trainwell.training.reporting import write_report
 
             teller.stage("writing the report")
-            write_report(run, dataset, stages=stages, search=search)
+            write_report(run, dataset, found, stages=stages, search=search)
         return run
     except stopping.Stopped as stop:
         stop.folder = folder
@@ -156,20 +156,22 @@ def read_data(recipe: Recipe, teller: Teller) -> Dataset:
     return dataset
 
 
-def finish(run: Run, dataset: Dataset, teller: Teller) -> None:
-    """The final metrics of every part, on the best weights, into the run and its journal."""
-    run.metrics = {}
-    for name, result in assess(run, dataset, teller).items():
-        run.metrics[name] = result.metrics
+def finish(run: Run, dataset: Dataset, teller: Teller) -> dict[str, Assessment]:
+    """Assess every part on the best weights; the final metrics go into the run and its journal."""
+    found = assess(run, dataset, teller)
+    run.metrics = {name: result.metrics for name, result in found.items()}
     journal = Journal(run.folder)
     try:
         if not any(line["event"] == "final" for line in run.journal_lines):
+            if run.recipe.training.threshold == "auto":
+                journal.metrics("threshold", value=run.threshold)
             for name, metrics in run.metrics.items():
                 journal.metrics("final", part=name, metrics=metrics)
         for name, metrics in run.metrics.items():
             journal.log(f"{name}: " + ", ".join(f"{k} {v:.6g}" for k, v in metrics.items()))
     finally:
         journal.close()
+    return found
 
 
 def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
@@ -269,7 +271,7 @@ def report(folder: str | Path) -> Path:
     run = restore_run(Path(folder))
     teller = Teller()
     dataset = read_data(run.recipe, teller)
-    return write_report(run, dataset)
+    return write_report(run, dataset, assess(run, dataset, teller))
 
 
 def cross_validate(spec: str, recipe: Recipe, folds: int, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:

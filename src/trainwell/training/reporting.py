@@ -11,14 +11,13 @@ import numpy as np
 
 from trainwell import nn, report
 from trainwell.data import Dataset
-from trainwell.training.assess import Assessment, assess
+from trainwell.training.assess import Assessment
 from trainwell.training.describe import example_of
 from trainwell.training.environment import peak_bytes
 from trainwell.training.metrics import calibration_bins
 from trainwell.training.rate import RateSearch
 from trainwell.training.restore import read_lines
 from trainwell.training.run import Run
-from trainwell.training.state import Teller
 
 EXAMPLES = 24
 MISTAKES = 24
@@ -28,18 +27,28 @@ CELLS = 6  # of a table's row that was answered wrongly
 
 
 def write_report(
-    run: Run, dataset: Dataset, *, stages: Mapping[str, float] | None = None, search: RateSearch | None = None
+    run: Run,
+    dataset: Dataset,
+    found: Mapping[str, Assessment],
+    *,
+    stages: Mapping[str, float] | None = None,
+    search: RateSearch | None = None,
 ) -> Path:
-    """Write ``report.html`` into the run's folder and return its path."""
+    """Write ``report.html`` into the run's folder and return its path; ``found`` is what :func:`assess` gave."""
     assert run.folder is not None  # runs of jobs have one
     path = run.folder / "report.html"
-    report.write(results(run, dataset, stages or {}, search), path)
+    report.write(results(run, dataset, found, stages or {}, search), path)
     return path
 
 
-def results(run: Run, dataset: Dataset, stages: Mapping[str, float], search: RateSearch | None) -> report.Results:
+def results(
+    run: Run,
+    dataset: Dataset,
+    found: Mapping[str, Assessment],
+    stages: Mapping[str, float],
+    search: RateSearch | None,
+) -> report.Results:
     """Everything the report shows."""
-    found = assess(run, dataset, Teller())
     name = next((part for part in ("test", "val", "train") if part in found), "train")
     shown = found[name]
     chain = nn.trace(run.model, example_of(run.schema))
