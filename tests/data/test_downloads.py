@@ -1,5 +1,6 @@
 """Downloads from a server on this machine: resumed, checked, complete or absent; known names."""
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -154,6 +155,23 @@ def test_known_name_is_looked_for_then_downloaded(server, tmp_path, monkeypatch)
     assert (tmp_path / "cache" / "downloads" / "cifar10" / archive.name).is_file()
     rows = dataset.schema.read("cifar10")
     np.testing.assert_array_equal(rows.X.reshape(10, -1), records[20:, 1:])
+
+
+def test_half_a_download_is_not_taken_for_the_whole(tmp_path, monkeypatch):
+    rows = np.zeros((6, 2, 2), np.uint8), np.arange(6, dtype=np.uint8) % 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRAINWELL_DATA", raising=False)
+    (tmp_path / "mnist").mkdir()
+    for what, values in zip(("images-idx3", "labels-idx1"), rows, strict=True):
+        sizes = np.array(values.shape, ">i4").tobytes()
+        content = gzip.compress(b"\0\0\x08" + bytes([values.ndim]) + sizes + values.tobytes())
+        (tmp_path / "mnist" / f"train-{what}-ubyte.gz").write_bytes(content)
+    gone = RemoteFile("t10k-images-idx3-ubyte.gz", ("http://127.0.0.1:9/x",), "md5:0")
+    files = tuple(RemoteFile(f"train-{what}-ubyte.gz", (), "") for what in ("images-idx3", "labels-idx1"))
+    monkeypatch.setitem(known.KNOWN, "mnist", known.Known("mnist", (*files, gone)))
+    monkeypatch.setattr("trainwell.data.download.download.__kwdefaults__", {"attempts": 1, "wait": 0.0})
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz could not be downloaded"):
+        load("mnist", data_root=tmp_path)
 
 
 def test_digits_are_scikit_learn_s():

@@ -1,6 +1,7 @@
 """Folders and Parquet files of pictures: modes, sizes, orientation, parts, damage."""
 
 import io
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,7 @@ def encoded(array, form="PNG"):
 
 
 def write_parquet(path, cells, labels, group=7):
+    path.parent.mkdir(exist_ok=True)
     pictures_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     table = pa.table({"image": pa.array(cells, pictures_type), "label": pa.array(labels)})
     pq.write_table(table, path, row_group_size=group)
@@ -213,6 +215,22 @@ def test_parquet_pictures_equal_the_folder_s(animals, tmp_path):
     assert load(words).classes == ("b", "ä")
     with pytest.raises(InputError, match=r"no column 'lable'. Did you mean \"label\""):
         load(words, target="lable")
+
+
+def test_test_part_without_labels_is_not_used(animals, tmp_path):
+    _, pixels = animals
+    cells = [{"bytes": encoded(p), "path": f"{'ab'[i % 2]}/{i}.png"} for i, p in enumerate(pixels)]
+    features = {"info": {"features": {"label": {"names": ["cat", "dog"]}}}}
+    for part, labels in (("train", [0, 1] * 10), ("test", [-1] * 20)):
+        path = write_parquet(tmp_path / "set" / f"{part}.parquet", cells, labels)
+        table = pq.read_table(path).replace_schema_metadata({"huggingface": json.dumps(features)})
+        pq.write_table(table, path)
+    dataset = load(tmp_path / "set")
+    assert len(dataset) == 20 and dataset.classes == ("cat", "dog") and len(dataset.splits.test) == 4
+    assert any("test part has no labels" in note for note in dataset.notes)
+    write_parquet(tmp_path / "set" / "test.parquet", cells, [5] * 20)
+    with pytest.raises(InputError, match="'label' is 5 in row 21, but there are 2 classes"):
+        load(tmp_path / "set")
 
 
 def test_damaged_parquet_pictures_stop_or_are_counted(tmp_path):

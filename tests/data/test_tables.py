@@ -347,6 +347,24 @@ def test_row_number_alone_is_a_feature_after_all(csv):
     assert dataset.X["numbers"].shape == (40, 1) and any("nothing else is left" in note for note in dataset.notes)
 
 
+def test_quotes_spaces_and_other_line_ends(csv):
+    text = 'a , "b,c",y\n' + "\n".join(f' {i * 7 % 5} ,"x{i % 2}, ""z""\nsecond line",{i // 2 % 2}' for i in range(20))
+    dataset = load(csv(text.replace(', "b', ',"b')), target="y")
+    assert list(columns_of(dataset)) == ["a", "b,c", "y"] and dataset.X["numbers"][1, 0] == 2
+    assert columns_of(dataset)["b,c"].categories == ('x0, "z"\nsecond line', 'x1, "z"\nsecond line')
+    plain = rows(20, x=lambda i: i * 7 % 5, y=lambda i: i % 2)
+    for end in ("\r\n", "\r"):
+        assert len(load(csv(plain.replace("\n", end)), target="y")) == 20
+
+
+def test_wide_tables_are_read(csv):
+    names = [f"a_rather_long_name_of_column_{i}" for i in range(4000)]
+    values = np.random.default_rng(0).normal(size=(12, 4000)).round(3)
+    text = ",".join([*names, "y"]) + "\n" + "\n".join(",".join(map(str, [*row, i % 2])) for i, row in enumerate(values))
+    dataset = load(csv(text), target="y")
+    np.testing.assert_array_equal(dataset.X["numbers"], values.astype(np.float32))
+
+
 def test_truncated_files_are_named(csv, tmp_path):
     table = pa.table({"x": list(range(1000)), "y": [0, 1] * 500})
     pq.write_table(table, tmp_path / "t.parquet")

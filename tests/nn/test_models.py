@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 import trainwell.nn as tn
 
-SHAPES = {"mlp": [(7,), (4, 3)], "cnn": [(1, 8, 8), (3, 32, 32)], "resnet20": [(1, 12, 12), (3, 17, 24)]}
+SHAPES = {"mlp": [(7,), (4, 3)], "cnn": [(1, 8, 8), (3, 16, 20)], "resnet20": [(1, 8, 8), (3, 9, 12)]}
 CASES = [(name, shape) for name in tn.MODELS for shape in SHAPES[name]]
 
 
@@ -55,7 +55,7 @@ def test_learns_random_labels(name, shape):
     model = build(name, shape)
     x, y = torch.randn(20, *shape), torch.randint(5, (20,))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
@@ -75,8 +75,7 @@ def test_runs_in_bfloat16_and_channels_last(name, shape):
 def test_state_survives_the_round_trip(name, shape):
     model, other = build(name, shape, seed=0).eval(), build(name, shape, seed=1).eval()
     x = torch.randn(3, *shape)
-    if name != "resnet20" or shape[0] == 3:
-        assert not torch.equal(model(x), other(x))  # control
+    assert not torch.equal(model(x), other(x))  # control
     other.load_state_dict(model.state_dict())
     assert torch.equal(model(x), other(x))
 
@@ -95,6 +94,15 @@ def test_training_repeats_bit_for_bit(name, shape):
 
     first, second = trained().state_dict(), trained().state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name,shape", CASES)
+def test_compiles_into_one_graph(name, shape):
+    model = build(name, shape)
+    x = torch.randn(4, *shape)
+    compiled = torch.compile(model.eval(), backend="eager", fullgraph=True)
+    assert_close(compiled(x), model(x))
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("name", tn.MODELS)

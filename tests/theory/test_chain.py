@@ -32,5 +32,6 @@ def test_unknown_kind_is_refused():
 
 
 def test_rooms_do_not_load_torch_before_a_name_is_used():
-    code = "import sys, trainwell.nn, trainwell.theory as t; t.Chain; trainwell.nn.MODELS; sys.exit('torch' in sys.modules)"
+    use = "import sys, trainwell.nn, trainwell.theory; trainwell.theory.Chain; trainwell.nn.MODELS"
+    code = f"{use}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

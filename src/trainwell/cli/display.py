@@ -145,7 +145,7 @@ class Live:
             self.progress.update(self.task, completed=state.fraction, total=1.0)
 
     def _on_message(self, state: Any) -> None:
-        self._print(f"• {state.text}")
+        self._print(f"• {state.text}", wrap=True)
 
     def _on_run_start(self, state: Any) -> None:
         self._end_stage()
@@ -211,10 +211,10 @@ class Live:
         if text and took >= LASTING:
             self._print(f"✓ {text}  {output.span(took)}", style="dim")
 
-    def _print(self, line: str, style: str = "") -> None:
+    def _print(self, line: str, style: str = "", wrap: bool = False) -> None:
         from rich.text import Text
 
-        self.console.print(Text(line, style=style), soft_wrap=True)
+        self.console.print(Text(line, style=style), soft_wrap=not wrap)
 
 
 class Pace:

@@ -17,7 +17,7 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".p
 def predict(
     run: options.RunFolder,
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="INPUT",
             help="A table, one image, a folder of images, .npy, .npz or IDX; a target in it is not needed.",
@@ -53,7 +53,7 @@ def predict(
         output.put_json(_as_json(run, table, file))
     elif file is not None:
         output.put(str(file))
-    elif source.suffix.lower() in IMAGES:
+    elif Path(source).suffix.lower() in IMAGES:
         output.put(*_one_image(table.columns, next(iter(table.rows()))))
     else:
         for lines in _csv(table.columns, table.rows()):

@@ -1,5 +1,8 @@
 """From decoded images or arrays to a `Dataset`: labels coded, rows split."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from trainwell.data.arrays import as_source
@@ -27,7 +30,7 @@ def assemble(
             f"{name} has no labels to learn from.",
             "Give one subfolder a class for pictures, y beside X for arrays, or a label file beside the pictures.",
         )
-    split = split or SplitOptions()
+    split, source = split or SplitOptions(), _labelled(source)
     if split.by in ("group", "time"):
         raise InputError(
             f"A split by {split.by} needs a column of a table; {name} is no table.", "Split it stratified or random."
@@ -50,6 +53,24 @@ def assemble(
         provenance=source.provenance,
         notes=(*source.notes, *coded.notes, *notes),
     )
+
+
+def _labelled(source: Source) -> Source:
+    """Without a test part whose labels are all -1, as published for competitions."""
+    labels = np.asarray(source.labels)
+    start, stop = source.parts.get("test", (0, 0))
+    if (
+        not source.names
+        or labels.dtype.kind not in "iu"
+        or start == stop
+        or stop < len(labels)
+        or labels[start:].max() >= 0
+    ):
+        return source
+    parts = {name: rows for name, rows in source.parts.items() if name != "test"}
+    notes = (*source.notes, "The test part has no labels and is not used.")
+    shorter: dict[str, Any] = {"X": source.X[:start], "labels": labels[:start], "ids": source.ids[:start]}
+    return replace(source, **shorter, parts=parts if len(parts) > 1 else {}, notes=notes)
 
 
 def from_arrays(

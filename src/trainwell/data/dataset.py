@@ -65,6 +65,7 @@ class SplitOptions:
         by: "stratified" (each class in its proportion), "random", "group" (no group in two parts) or "time" (the
             latest rows in test, those before them in val).
         column: name of the group or time column.
+        fold: "K/N": the test part is fold K of N of all rows, also where the source has a test part; None: no folds.
     """
 
     val: float | None = None
@@ -72,6 +73,7 @@ class SplitOptions:
     seed: int = 0
     by: str = "stratified"
     column: str | None = None
+    fold: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """New rows from a file, folder or known name, encoded as the network was trained on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,17 +95,16 @@ def label_codes(schema: "Schema", labels: np.ndarray, names: tuple[str, ...] = (
     return codes
 
 
-def _target(schema: "Schema", columns: list[tuple[str, object]]) -> np.ndarray | None:
+def _target(schema: "Schema", columns: list[tuple[str, Any]]) -> np.ndarray | None:
     """y of the rows: -1 (or NaN) where the target is missing, None where it is missing everywhere."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if all(cells.null_count == len(cells) for _, cells in columns):  # type: ignore[attr-defined,arg-type]
+    if all(cells.null_count == len(cells) for _, cells in columns):
         return None
     described = {column.name: column for column in schema.columns}
     if schema.task in ("regression", "multilabel"):
-        values = [_numbers(cells, described.get(name)) for name, cells in columns]
-        y = np.stack(values, axis=1).astype(np.float32)
+        y = np.stack([_numbers(cells, described.get(name)) for name, cells in columns], axis=1).astype(np.float32)
         return y if len(columns) > 1 else y[:, 0]
     cells = columns[0][1]
     if (values := _class_values(schema.classes)) is not None:
@@ -119,7 +118,7 @@ def _target(schema: "Schema", columns: list[tuple[str, object]]) -> np.ndarray |
     return pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _numbers(cells: object, column: Column | None) -> np.ndarray:
+def _numbers(cells: Any, column: Column | None) -> np.ndarray:
     name, form = (column.name, column.form) if column else ("target", "")
     try:
         return as_numbers(cells, name, form)

@@ -4,9 +4,12 @@ Stratified: class c of n_c rows gives the part n_c·f rows, rounded by the large
 size; classes of one or two rows stay in the training part. Seeded by `numpy.random.default_rng`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from trainwell.data.dataset import SplitOptions, Splits
+from trainwell.data.fold import fold_of_rows, parse_fold
 from trainwell.errors import InputError
 
 WAYS = ("stratified", "random", "group", "time")
@@ -38,6 +41,8 @@ def split_rows(
     """
     options, parts = options or SplitOptions(), parts or {}
     _check(options, keys)
+    if options.fold:
+        return _fold(count, options, codes, keys)
     rng = np.random.default_rng(options.seed)
     rows = np.arange(*parts["train"]) if parts else np.arange(count)
     given: dict[str, np.ndarray] = {name: np.arange(*parts[name]) for name in ("val", "test") if name in parts}
@@ -62,6 +67,23 @@ def split_rows(
     if len(train) == 0:
         raise InputError(f"No row of {len(rows)} is left to train on.", "Give more rows, or smaller val and test.")
     return Splits(*(part.astype(np.int64) for part in (train, chosen["val"], chosen["test"]))), tuple(notes)
+
+
+def _fold(
+    count: int, options: SplitOptions, codes: np.ndarray | None, keys: np.ndarray | None
+) -> tuple[Splits, tuple[str, ...]]:
+    """One fold is the test part; the rest is split into train and val as usual."""
+    number, folds = parse_fold(options.fold or "")
+    strata = codes if options.by == "stratified" else None
+    fold = fold_of_rows(count, folds, options.seed, codes=strata, keys=keys if options.by == "group" else None)
+    test, rest = np.flatnonzero(fold == number - 1), np.flatnonzero(fold != number - 1)
+    inner, notes = split_rows(
+        len(rest),
+        replace(options, fold=None, test=0.0),
+        codes=None if codes is None else codes[rest],
+        keys=None if keys is None else keys[rest],
+    )
+    return Splits(rest[inner.train], rest[inner.val], test), notes
 
 
 def _check(options: SplitOptions, keys: np.ndarray | None) -> None:

@@ -2,9 +2,9 @@
 
 import csv
 import gzip
-import io
 import re
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ def _read_csv(path: Path) -> Cells:
     header = raw.find(b"\n") + 1 or len(raw)
     sample = raw[: max(SAMPLE, header)].decode(errors="replace")
     delimiter = _delimiter(sample)
-    names = [name.strip() for name in next(csv.reader(io.StringIO(sample), delimiter=delimiter))]
+    spelled = next(csv.reader(sample.splitlines(keepends=True), delimiter=delimiter))
+    names = [name.strip() for name in spelled]
     _no_twins(names, path)
     _has_header(names, path)
-    spelled = next(csv.reader(io.StringIO(sample), delimiter=delimiter))
     return Cells(_parsed(raw, delimiter, spelled, header, path), delimiter, (note,) if note else ())
 
 
@@ -96,7 +96,10 @@ def _delimiter(sample: str) -> str:
     lines = lines[:-1] if len(lines) > 1 else lines
 
     def score(delimiter: str) -> tuple[bool, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        try:
+            widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        except csv.Error:  # a field longer than 131072 characters: not this delimiter
+            return False, 0
         return widths.count(widths[0]) > len(widths) / 2, widths[0]
 
     best = max(DELIMITERS, key=lambda delimiter: (score(delimiter), -DELIMITERS.index(delimiter)))
@@ -104,7 +107,7 @@ def _delimiter(sample: str) -> str:
 
 
 def _no_twins(names: list[str], path: Path) -> None:
-    twins = sorted({name for name in names if names.count(name) > 1})
+    twins = sorted(name for name, count in Counter(names).items() if count > 1)
     if twins:
         raise InputError(
             f"{path} has more than one column named {twins[0]!r}.",

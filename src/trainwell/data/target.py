@@ -97,6 +97,13 @@ def from_numbers(values: np.ndarray, name: str, task: str | None, names: tuple[s
         return Target(values.astype(np.float32), "regression", (), (note,) if note else ())
     if not whole and len(found) > 20 and len(values) < 2 * len(found):
         raise InputError(f"The target {name!r} has {len(found)} different numbers: no classes.", "Use task=regression.")
+    if names and whole and (found[0] < 0 or found[-1] >= len(names)):
+        wrong = found[0] if found[0] < 0 else found[-1]
+        row = int(np.flatnonzero(values == wrong)[0])
+        raise InputError(
+            f"The target {name!r} is {wrong:g} in row {row + 1}, but there are {len(names)} classes.",
+            f"Give labels from 0 to {len(names) - 1}, or remove such rows.",
+        )
     first = names[int(found[0])] if names and whole and 0 <= found[0] < len(names) else f"{found[0]:g}"
     task_found = _checked(len(found), name, task, first)
     if names and whole and found[0] >= 0 and found[-1] < len(names):

@@ -1,79 +1,97 @@
-"""A small residual convolutional network for images from 8×8 to a few hundred pixels.
+"""A small convolutional network for images from 8×8 to a few hundred pixels that learns within few epochs.
 
-    stem:      conv → norm → φ               (a patch embedding where the image is larger than 63 pixels)
-    stage:     conv, stride 2 → norm → φ → x + φ(norm(conv(φ(norm(conv(x))))))    twice the channels, half the pixels
-    head:      global average → linear
+    stem:   conv 3×3 → norm → φ;    disjoint patches instead of 3×3 windows, where the image is larger than 63 pixels
+    stage:  conv 3×3 → max-pool 2×2 → norm → φ, then (depth − 1) times conv 3×3 → norm → φ;    twice the channels
+    head:   largest value of each channel → linear, scaled by 1/8
 
-The image is halved until about 4×4 to 8×8 pixels are left. The scale of the last normalization in each branch starts
-at zero, so every block starts as the identity (Goyal et al. 2017, §5.1, arXiv:1706.02677). The shape follows the
-ResNet-9 of Page 2018 ("How to train your ResNet"), with strided convolutions in place of pooling: on CPU in bfloat16
-a step takes two thirds of the time.
+Images are halved until 3 to 7 pixels are left, at most three times. All convolutions but the stem start as the
+identity on the channels that they read (the rest of their filters from Kaiming's normal distribution), so the signal
+passes unchanged at the start and no shortcut is needed. The scale of the head keeps SGD's step on it 64 times smaller
+than on the rest, since its inputs are maxima, far from zero mean. Shape, identity start and scale follow Jordan 2024,
+"94% on CIFAR-10 in 3.29 Seconds on a Single GPU", §2–3, arXiv:2404.00498.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwell.nn.activations import activation as activation_named
 
 
-class ConvNorm(nn.Sequential):
-    """Convolution, batch normalization, activation."""
+class ScaledLinear(nn.Linear):
+    """A linear layer whose product with the weight is multiplied by a constant: y = scale · W x + b."""
 
-    def __init__(self, channels_in: int, channels_out: int, activation: str, kernel: int = 3, stride: int = 1) -> None:
-        padding = (kernel - 1) // 2 if kernel % 2 else 0
-        super().__init__(
-            nn.Conv2d(channels_in, channels_out, kernel, stride, padding=padding, bias=False),
-            nn.BatchNorm2d(channels_out),
-            activation_named(activation),
-        )
+    def __init__(self, features_in: int, features_out: int, scale: float) -> None:
+        super().__init__(features_in, features_out)
+        self.scale = scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input * self.scale, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale={self.scale}"
 
 
-class ConvBlock(nn.Module):
-    """Add to x two convolutions of it, the second of which starts at zero."""
+class GlobalMaxPool(nn.Module):
+    """Take the largest value of each channel: (N, C, H, W) → (N, C).
 
-    def __init__(self, channels: int, activation: str) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(channels, channels, activation)
-        self.conv2 = ConvNorm(channels, channels, activation)
-        nn.init.zeros_(self.conv2[1].weight)  # type: ignore[arg-type]
+    Unlike ``nn.AdaptiveMaxPool2d``, its gradient is deterministic on CUDA too; equal maxima share it.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(self.conv1(x))
+        return x.amax((2, 3))
+
+
+@torch.no_grad()
+def pass_through_(weight: Tensor) -> Tensor:
+    """Let a kernel's first in_channels filters copy their channel; fill the other filters by Kaiming's rule, in place.
+
+    Args:
+        weight: shape (out_channels, in_channels, *kernel), out_channels ≥ in_channels, odd kernel sizes.
+    """
+    nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    nn.init.dirac_(weight[: weight.shape[1]])
+    return weight
 
 
 def cnn(
     inputs: tuple[int, ...],
     outputs: int,
     *,
-    width: int = 32,
-    blocks: int = 1,
-    activation: str = "relu",
+    width: int = 64,
+    depth: int = 2,
+    activation: str = "gelu",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """Build a residual convolutional network that adapts to the image's size.
+    """Build a convolutional network that adapts to the image's size.
 
     Args:
         inputs: (C, H, W) of one image.
         outputs: number of logits or values.
-        width: channels of the stem; each stage doubles them.
-        blocks: residual blocks a stage.
+        width: channels of the first stage; each further one doubles them, the stem has three eighths.
+        depth: convolutions a stage, at least 1.
         activation: one of ``trainwell.nn.activations.ACTIVATIONS``.
-        dropout: share of the averaged features silenced in training, 0 … 1.
+        dropout: share of the features before the head silenced in training, 0 … 1.
     """
-    channels, height, side = inputs
-    side = min(height, side)
-    patch = 2 ** max(0, int(math.log2(side / 32)))
-    stages = min(3, max(1, math.ceil(math.log2(side / patch)) - 2))
-    layers: list[nn.Module] = [ConvNorm(channels, width, activation, kernel=3 if patch == 1 else patch, stride=patch)]
+    channels, side = inputs[0], min(inputs[1:])
+    patch = 2 ** max(0, math.floor(math.log2(side / 32)))
+    stages = min(3, max(1, round(math.log2(side / patch)) - 2))
+    now = max(8, 3 * width // 8)
+    stem = nn.Conv2d(channels, now, 3, padding=1, bias=False)
+    if patch > 1:
+        stem = nn.Conv2d(channels, now, patch, stride=patch, bias=False)
+    nn.init.kaiming_normal_(stem.weight, nonlinearity="relu")
+    layers: list[nn.Module] = [stem, nn.BatchNorm2d(now), activation_named(activation)]
     for stage in range(stages):
-        now = width * 2 ** (stage + 1)
-        layers.append(ConvNorm(now // 2, now, activation, stride=2))
-        layers += [ConvBlock(now, activation) for _ in range(blocks)]
-    head = nn.Linear(width * 2**stages, outputs)
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), head)
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        for index in range(depth):
+            convolution = nn.Conv2d(now, max(now, width * 2**stage), 3, padding=1, bias=False)
+            pass_through_(convolution.weight)
+            now = convolution.out_channels
+            pool = [nn.MaxPool2d(2)] if index == 0 else []
+            layers += [convolution, *pool, nn.BatchNorm2d(now), activation_named(activation)]
+    head = ScaledLinear(now, outputs, scale=1 / 8)
+    nn.init.kaiming_normal_(head.weight, nonlinearity="linear")
     nn.init.zeros_(head.bias)
-    return net
+    return nn.Sequential(*layers, GlobalMaxPool(), nn.Dropout(dropout), head)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, normalization, pooling
 
+from trainwell.nn.convolutional import GlobalMaxPool
 from trainwell.nn.predictor import Unstandardize
 from trainwell.nn.prepare import ArrayInput, CategoryEmbedding, ImageInput, OneHot, TableInput
 
@@ -20,10 +21,13 @@ _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("embedding", (nn.Embedding, nn.EmbeddingBag, OneHot, CategoryEmbedding)),
     (
         "pool",
-        tuple(
-            value
-            for name, value in vars(pooling).items()
-            if isinstance(value, type) and issubclass(value, nn.Module) and "Pool" in name and "Unpool" not in name
+        (
+            GlobalMaxPool,
+            *(
+                value
+                for name, value in vars(pooling).items()
+                if isinstance(value, type) and issubclass(value, nn.Module) and "Pool" in name and "Unpool" not in name
+            ),
         ),
     ),
     (

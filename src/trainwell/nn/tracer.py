@@ -140,7 +140,12 @@ class _Watch(TorchFunctionMode):
 def _left_alone(model: nn.Module) -> Iterator[None]:
     """Run in evaluation mode without gradients; then put back modes, buffers and torch's random state."""
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    buffers = [
+        (module, name, buffer, buffer._version, buffer.detach().clone())
+        for module, _ in modes
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     try:
         for module, _ in modes:
@@ -150,9 +155,10 @@ def _left_alone(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-        for buffer, before in buffers:
-            if not torch.equal(torch.nan_to_num(buffer), torch.nan_to_num(before)):
-                buffer.detach().copy_(before)
+        for module, name, buffer, version, before in buffers:
+            module._buffers[name] = buffer
+            if buffer._version != version:
+                buffer.copy_(before)
 
 
 def _arguments(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WIDE = 20.0  # the ratio of largest to smallest from which a logarithmic axis shows more
 MOST_METRICS = 3
+MOST_ROWS = 2000
 
 
 def curves(results: Results) -> list[Drawing]:
@@ -39,8 +40,11 @@ def _metric_names(results: Results) -> list[str]:
 
 
 def series(rows: Sequence[Mapping[str, float]], x: str, y: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return both columns, shape (N,), of the rows that have ``x``; NaN where ``y`` is missing or not finite."""
-    pairs = [(row[x], row.get(y, np.nan)) for row in rows if x in row]
+    """Return both columns, shape (N,), of the rows that have ``x``; NaN where ``y`` is missing or not finite.
+
+    Of more than ``MOST_ROWS`` rows every second, third, … is taken.
+    """
+    pairs = [(row[x], row.get(y, np.nan)) for row in rows[:: max(1, -(-len(rows) // MOST_ROWS))] if x in row]
     table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], np.where(np.isfinite(table[:, 1]), table[:, 1], np.nan)
 
@@ -70,6 +74,8 @@ def _by_epoch(results: Results, name: str) -> Drawing | None:
         for values, colour in ((train, FIRST), (val, SECOND)):
             axes.plot(epoch, values, color=colour, marker=marker)
         axes.set_xlabel("epoch")
+        if len(epoch) == 1 and not has["steps"]:
+            axes.set_xlim(epoch[0] - 1, epoch[0] + 1)
         whole_ticks(axes)
         _scale(axes, log_scale(train, val))
         if has["steps"] and (has["train"] or has["val"]):

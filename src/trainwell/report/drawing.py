@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INK, GRID, FIRST, SECOND, MARK, FAINT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 VARIABLES = {INK: "ink-2", GRID: "grid", FIRST: "first", SECOND: "second", MARK: "mark", FAINT: "faint"}
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GRID,
     "axes.facecolor": "none",
@@ -82,7 +82,10 @@ def draw(name: str, paint: "Callable[[Figure], None]", width: float = 4.5, heigh
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    settings: Any = STYLE | {"svg.hashsalt": name}
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a matplotlibrc of the user (LaTeX, large fonts) must not reach the page
+        matplotlib.rcParams.update(settings)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)

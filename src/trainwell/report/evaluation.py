@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from trainwell.report import words
@@ -23,8 +24,8 @@ DASHES = (0, (3, 3))
 def quality(results: Results) -> list[Drawing]:
     """Return the figures that ``results`` has the numbers for."""
     drawings = [calibration(results), roc(results)]
-    for residuals in results.residuals[:MOST_TARGETS]:
-        drawings += [scatter(residuals), errors(residuals)]
+    for place, residuals in enumerate(results.residuals[:MOST_TARGETS]):
+        drawings += [scatter(residuals, place), errors(residuals, place)]
     return [drawing for drawing in drawings if drawing is not None]
 
 
@@ -92,7 +93,7 @@ def roc(results: Results) -> Drawing | None:
     return Drawing("Found against false alarms (ROC)", draw("roc", paint, height=3.3), tuple(legend), note)
 
 
-def scatter(residuals: Residuals) -> Drawing | None:
+def scatter(residuals: Residuals, place: int = 0) -> Drawing | None:
     """Predicted against true values: at most ``MOST_POINTS`` evenly spaced samples, as one path of dots."""
     truth, predicted = _finite(residuals)
     if not len(truth):
@@ -103,10 +104,10 @@ def scatter(residuals: Residuals) -> Drawing | None:
 
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
+        size = 2.6 if len(chosen) > 60 else 5
         dots = [np.stack([v[chosen], v[chosen], np.full(len(chosen), np.nan)], 1).ravel() for v in (truth, predicted)]
-        axes.plot(*dots, color=FIRST, linewidth=2.6, alpha=0.45, solid_capstyle="round")[
-            0
-        ].get_path().should_simplify = False
+        (line,) = axes.plot(*dots, color=FIRST, linewidth=size, alpha=0.45, solid_capstyle="round")
+        line.get_path().should_simplify = False
         axes.plot([low, high], [low, high], color=MARK, linewidth=1, linestyle=DASHES)
         axes.set(xlabel="truth", ylabel="predicted")
         if logarithmic:
@@ -117,10 +118,10 @@ def scatter(residuals: Residuals) -> Drawing | None:
     note = ". ".join(text for text in (shown, "Logarithmic axes" if logarithmic else "") if text)
     title = f"{residuals.target or 'Target'}: predicted against true"
     legend = (("first", "samples"), ("mark", "perfect"))
-    return Drawing(title, draw(f"scatter-{_key(residuals)}", paint, height=3.3), legend, note + "." * bool(note))
+    return Drawing(title, draw(f"scatter-{place}", paint, height=3.3), legend, note + "." * bool(note))
 
 
-def errors(residuals: Residuals) -> Drawing | None:
+def errors(residuals: Residuals, place: int = 0) -> Drawing | None:
     """Histogram of predicted − true between the 0.5th and 99.5th percentile."""
     truth, predicted = _finite(residuals)
     if not len(truth):
@@ -133,7 +134,7 @@ def errors(residuals: Residuals) -> Drawing | None:
         f"±{words.number(float(np.percentile(np.abs(difference), 90)), 3)}."
     )
     svg = histogram(
-        f"errors-{_key(residuals)}",
+        f"errors-{place}",
         difference,
         (float(ends[0]), float(ends[1])),
         "predicted − true",
@@ -150,7 +151,7 @@ def histogram(
     label: str,
     zero: bool = False,
     height: float = 2.5,
-):  # type: ignore[no-untyped-def]
+) -> Markup:
     """Return the SVG of a histogram of ``values`` between ``ends``; ``zero`` marks 0."""
     low, high = ends if ends[1] > ends[0] else (ends[0] - 0.5, ends[1] + 0.5)
     counts, edges = np.histogram(values, bins=int(np.clip(2 * len(values) ** (1 / 3), 8, 40)), range=(low, high))
@@ -170,10 +171,6 @@ def _finite(residuals: Residuals) -> tuple[NDArray[np.float64], NDArray[np.float
     truth, predicted = np.asarray(residuals.truth, np.float64), np.asarray(residuals.predicted, np.float64)
     finite = np.isfinite(truth) & np.isfinite(predicted)
     return truth[finite], predicted[finite]
-
-
-def _key(residuals: Residuals) -> str:
-    return residuals.target.encode().hex()
 
 
 def _finish(axes: "Axes", log: bool = False, ticks: int = 6) -> None:

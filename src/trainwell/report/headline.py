@@ -46,7 +46,7 @@ def headline(results: Results) -> Headline:
 
 
 def judged_part(results: Results) -> str:
-    """Return the part the headline speaks of: the test part if it has metrics, else validation, else training, else ""."""
+    """Return the part the headline speaks of: test if it has metrics, else validation, else training, else ""."""
     return next((part for part in ("test", "val", "train", *results.metrics) if results.metrics.get(part)), "")
 
 
@@ -100,7 +100,8 @@ def _sentences(results: Results, part: str, name: str) -> list[str]:
             plain = float(np.mean(np.abs(truth - np.mean(truth))))
             found.append(
                 f"The typical miss is {words.number(miss, 3)} ± {words.number(margin, 2)} (mean absolute error, 95 %); "
-                f"always answering the mean, {words.number(float(np.mean(truth)), 3)}, would miss by {words.number(plain, 3)}."
+                f"always answering the mean, {words.number(float(np.mean(truth)), 3)}, would miss by "
+                f"{words.number(plain, 3)}."
             )
     if part == "val" and name:
         found.append(

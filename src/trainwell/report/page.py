@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 MOST_MISTAKES = 12
 MOST_EPOCHS_LISTED = 400
 MOST_IN_ORDER = 20
+MOST_LISTED = 500
 
 
 def write(results: Results, path: str | os.PathLike[str]) -> Path:
-    """Write the report of ``results`` to ``path`` in one piece: a reader sees the old page or the new one, never a half.
+    """Write the report of ``results`` to ``path`` in one piece: a reader sees the old page or the new, never a half.
 
     Raises:
         JobError: if the file cannot be written.
@@ -74,7 +75,7 @@ def _sections(results: Results) -> dict[str, Any]:
         "part": part,
         "judged_samples": samples_of(results, part),
         "parts": parts(results),
-        "balance": rows,
+        "balance": rows[:MOST_LISTED],
         "balance_words": balance_words(rows),
         "pictures": pictures(results),
         "target_histogram": target_histogram(results),
@@ -85,7 +86,9 @@ def _sections(results: Results) -> dict[str, Any]:
         "epochs": results.epochs[-MOST_EPOCHS_LISTED:],
         "metric_names": list(dict.fromkeys(name for measured in results.metrics.values() for name in measured)),
         "confusion": confusion(results),
-        "scores": sorted(scores, key=lambda score: score.f1) if worst_first else scores,
+        "scores": sorted(scores, key=lambda score: score.f1)[:MOST_LISTED] if worst_first else scores,
+        "scores_left_out": max(0, len(scores) - MOST_LISTED),
+        "columns": results.data.columns[:MOST_LISTED] if results.data is not None else (),
         "worst_first": worst_first,
         "quality": quality(results),
         "mistakes": _mistakes(results.mistakes),

@@ -32,21 +32,25 @@ def data_uri(image: NDArray[np.uint8]) -> str:
 def shades(strength: NDArray[np.floating], colours: NDArray[np.uint8]) -> str:
     """Return a PNG of one pixel a cell, transparent where ``strength`` is 0, for a heat map on any background.
 
+    Sixteen shades: as many as one tells apart, and few enough for a thousand classes to take little room.
+
     Args:
         strength: shape (R, C), in [0, 1].
         colours: shape (R, C, 3), the colour of each cell at full strength.
     """
     from PIL import Image
 
-    alpha = np.round(255 * np.clip(strength, 0, 1)).astype(np.uint8)
-    return _uri("png", _encode(Image.fromarray(np.dstack([colours, alpha])), "PNG", optimize=True))
+    alpha = (17 * np.ceil(15 * np.clip(strength, 0, 1))).astype(np.uint8)
+    pixels = np.dstack([np.where(alpha[..., None] > 0, colours, 0).astype(np.uint8), alpha])
+    return _uri("png", _encode(Image.fromarray(pixels), "PNG", compress_level=3))
 
 
 def _pixels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an array as Pillow takes it: (H, W), (H, W, 3) or (H, W, 4)."""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(
-            f"A picture of the report has dtype {image.dtype} and shape {image.shape}. Give uint8 of shape (H, W) or (C, H, W)."
+            f"A picture of the report has dtype {image.dtype} and shape {image.shape}. "
+            "Give uint8 of shape (H, W) or (C, H, W)."
         )
     if image.ndim == 2:
         return np.ascontiguousarray(image)

@@ -222,14 +222,15 @@ class Results:
         parameters: all trainable numbers of the model.
         epochs: one mapping an epoch: "epoch" (1-based), "train_loss", "val_loss", "val_accuracy", …, "lr"; non-finite
             values leave a gap.
-        steps: sampled steps: "step", "epoch" (fractional: 1.5 is the middle of the second epoch), "loss", "lr", "grad_norm".
+        steps: sampled steps: "step", "epoch" (epochs done by then: 1.5 is the middle of the second), "loss", "lr",
+            "grad_norm".
         best_epoch: whose weights were kept.
         monitor: the name in ``epochs`` that decided ("val_loss").
-        metrics: part ("train", "val", "test") → name ("accuracy", "loss", "r2", "rmse", "mae", "auc", …) → value; shares in
-            [0, 1].
+        metrics: part ("train", "val", "test") → name ("accuracy", "loss", "r2", "rmse", "mae", "auc", …) → value;
+            shares in [0, 1].
         classes: names in the order of their codes.
-        confusion: integers, shape (classes, classes): row = truth, column = prediction, of the part the headline is about
-            (test, else val).
+        confusion: integers, shape (classes, classes): row = truth, column = prediction, of the part the headline is
+            about (test, else val).
         class_scores: one a class or label; computed from ``confusion`` where left out.
         calibration: bins of confidence, in rising order.
         threshold: probability from which a binary model says "yes" (the second class).
@@ -282,3 +283,9 @@ class Results:
                 f"Results: confusion has shape {np.shape(self.confusion)} but there are {len(self.classes)} classes. "
                 "Give one row and one column for each class."
             )
+        for part, counts in (self.data.class_counts if self.data is not None else {}).items():
+            if len(counts) != len(self.classes):
+                raise ValueError(
+                    f"Results: class_counts of {part!r} has {len(counts)} numbers but there are {len(self.classes)} "
+                    "classes. Give one count for each class."
+                )

@@ -10,6 +10,7 @@ from trainwell.report.results import ClassScore, Results
 
 MOST_NUMBERED = 20
 MOST_PAIRS = 12
+MOST_DRAWN = 1000
 BLUE, RED = (47, 111, 208), (200, 70, 60)
 
 
@@ -34,7 +35,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """The matrix as the page shows it: ``cells`` with numbers for few classes, ``heat`` (a data URI) for many."""
+    """The matrix as the page shows it: ``cells`` with numbers for few classes, ``heat`` (a data URI) for many.
+
+    Of more than ``MOST_DRAWN`` classes only the pairs most often mixed up are listed.
+    """
 
     classes: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
@@ -45,7 +49,7 @@ class Confusion:
 
     @property
     def fits_half(self) -> bool:
-        """Whether the table is narrow enough to stand beside a figure (cells of 38, letters of 9 pixels, 470 in all)."""
+        """Whether the table can stand beside a figure: cells of 38, letters of 9 pixels, 470 in all."""
         return bool(self.cells) and 38 * len(self.classes) + 9 * max(map(len, self.classes)) + 40 <= 470
 
 
@@ -63,7 +67,7 @@ def confusion(results: Results) -> Confusion | None:
     return Confusion(
         classes=results.classes,
         cells=cells if few else (),
-        heat="" if few else _heat(shares),
+        heat=_heat(shares) if not few and len(matrix) <= MOST_DRAWN else "",
         pairs=worst_pairs(matrix, shares, results.classes),
         samples=int(matrix.sum()),
         right=int(np.trace(matrix)),

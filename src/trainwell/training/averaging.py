@@ -29,7 +29,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move the average towards the weights; ``step`` counts from 0."""
+        """Move the average towards the weights; ``step`` is t, from 1."""
         weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
         torch._foreach_lerp_([a for a, _ in self._pairs], [p for _, p in self._pairs], weight)
         for average, buffer in self._buffers:

@@ -68,10 +68,14 @@ class InMemory:
         """Batches ``start``, ``start + 1``, … of the epoch (from 1), each gathered into fresh memory."""
         order = permutation(self.seed, epoch, self.n) if self.shuffle else torch.arange(self.n)
         home = leaves(self.data[0])[0].device
-        order = order.to(home)
-        for first in range(start * self.batch_size, self.batches * self.batch_size, self.batch_size):
-            index = order[first : first + self.batch_size]
-            yield moved(mapped(self.data, lambda t, index=index: t.index_select(0, index)), self.device)
+        rest = order.to(home)[start * self.batch_size : self.batches * self.batch_size]
+        plain = all(isinstance(piece, Tensor) for piece in self.data)
+        for index in rest.split(self.batch_size) if len(rest) else ():
+            if plain:
+                batch: Any = tuple([piece.index_select(0, index) for piece in self.data])
+            else:
+                batch = mapped(self.data, lambda t, index=index: t.index_select(0, index))
+            yield batch if home == self.device else moved(batch, self.device)
 
 
 class FromDataset:
@@ -105,12 +109,22 @@ class FromLoader:
                 "Give it a dataset with __len__, so that epochs and the schedule are defined.",
             ) from None
         self.n = self.batches * self.batch_size
+        self.generators = own_generators(data)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """All batches of the epoch; the first ``start`` are drawn and thrown away."""
         for i, batch in enumerate(self.loader):
             if i >= start:
                 yield moved(batch, self.device)
+
+
+def own_generators(data: Any) -> list[torch.Generator]:
+    """The generators that a ``DataLoader`` and its samplers draw from instead of the global one."""
+    if not isinstance(data, DataLoader):
+        return []
+    holders = (data, data.sampler, data.batch_sampler, getattr(data.batch_sampler, "sampler", None))
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list(dict.fromkeys(generator for generator in found if generator is not None))
 
 
 Source = InMemory | FromDataset | FromLoader

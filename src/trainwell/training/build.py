@@ -21,20 +21,25 @@ from trainwell.training.program import Program
 from trainwell.training.recipe import Augmentation, Recipe
 from trainwell.training.userfile import load_function, names_file
 
+Body = Callable[[tuple[int, ...], int], nn.Module]
+"""Builds a body from the shape of one prepared sample and the number of outputs."""
 
-def build_program(recipe: Recipe, dataset: Dataset) -> Program:
+
+def build_program(recipe: Recipe, dataset: Dataset, *, body: Body | None = None) -> Program:
     """The program that this recipe makes of this data set.
 
     Args:
         recipe: resolved (``defaults.resolve``), with a learning rate.
         dataset: split; its statistics are taken from the training part alone.
+        body: builds the body instead of the recipe's model.
     """
     fitted = statistics(dataset)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted)
+        model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted, body=body)
     loss = _loss(recipe, dataset, fitted)
     rows = len(dataset.splits.train)
+    warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
     assert recipe.training.batch_size is not None and recipe.training.epochs is not None  # resolve() decided them
     steps = recipe.training.epochs * max(1, -(-rows // recipe.training.batch_size))
     return Program(
@@ -44,7 +49,7 @@ def build_program(recipe: Recipe, dataset: Dataset) -> Program:
         loss=loss,
         optimizer=optimizer_of(recipe),
         scheduler=lambda optimizer: schedule(
-            optimizer, recipe.schedule.name, steps, warmup=recipe.schedule.warmup, end=recipe.schedule.end
+            optimizer, recipe.schedule.name, steps, warmup=warmup, end=recipe.schedule.end
         ),
         batch_size=recipe.training.batch_size,
         epochs=recipe.training.epochs,
@@ -56,7 +61,7 @@ def build_program(recipe: Recipe, dataset: Dataset) -> Program:
 def optimizer_of(recipe: Recipe) -> Callable[..., torch.optim.Optimizer]:
     """A callable of the parameters."""
     method, section = METHODS[recipe.optimizer.name], recipe.optimizer
-    options = {"momentum": section.momentum} if section.name == "sgd" else {}
+    options: dict[str, Any] = {"momentum": section.momentum, "betas": (0.9, section.beta2)}
     return lambda parameters: method(
         parameters, section.lr, weight_decay=section.weight_decay, fused=None if section.fused else False, **options
     )
@@ -79,13 +84,14 @@ def part(dataset: Dataset, rows: np.ndarray) -> tuple[Any, ...]:
     return (inputs, y[choose], *weights)
 
 
-def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any) -> nn.Module:
+def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any, *, body: Body | None = None) -> nn.Module:
     """Preparation, body and (for regression) the way back to the target's unit."""
     prepare = _prepare(schema, fitted)
-    body = _body(recipe, tuple(prepare.shape), outputs)
+    shape = tuple(prepare.shape)
+    made = body(shape, outputs) if body else _body(recipe, shape, outputs)
     restore = parts.Unstandardize(fitted.target_mean, fitted.target_std) if schema.task == "regression" else None
     return parts.Predictor(
-        prepare, body, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None
+        prepare, made, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None
     )
 
 

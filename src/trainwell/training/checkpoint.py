@@ -8,6 +8,7 @@ that would run code is refused.
 import copy
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder / "checkpoint" if folder else None
-        self._held: dict[str, Any] | None = None
+        self._held: list[dict[str, Any]] = []  # the regular ones of a run without a folder, oldest first
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(".*.tmp"):
@@ -37,7 +38,7 @@ class Checkpoints:
         """Save the state; a regular one becomes the point that the run steps back to."""
         state = {**state, "format": FORMAT}
         if self.folder is None:
-            self._held = copy.deepcopy(state) if regular else self._held
+            self._held = [*self._held, copy.deepcopy(state)][-KEPT:] if regular else self._held
             return
         name = f"{'step' if regular else 'stopped'}-{state['step']:09d}.pt"
         write_atomically(self.folder / name, lambda temporary: torch.save(state, temporary))
@@ -49,11 +50,20 @@ class Checkpoints:
         """Files of the kind ``step`` or ``stopped``, oldest first."""
         return sorted(self.folder.glob(f"{kind}-*.pt")) if self.folder else []
 
-    def last_good(self) -> dict[str, Any] | None:
-        """The newest regular state, for stepping back."""
+    def last_good(self, tried: int | None) -> dict[str, Any] | None:
+        """The newest regular state, for stepping back.
+
+        Args:
+            tried: step of the state that the run stepped back to last. If it is still the newest, half the rate did not
+                help: its weights may be on their way out already, and it is dropped where there is an older one.
+        """
         if self.folder is None:
-            return copy.deepcopy(self._held)
+            if len(self._held) > 1 and self._held[-1]["step"] == tried:
+                self._held.pop()
+            return copy.deepcopy(self._held[-1]) if self._held else None
         regular = self.files("step")
+        if len(regular) > 1 and int(regular[-1].stem.split("-")[1]) == tried:
+            regular.pop().unlink(missing_ok=True)
         return read(regular[-1]) if regular else None
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
@@ -83,8 +93,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        reason = next(iter(str(error).splitlines()), "it is empty")
         raise InputError(
-            f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0][:120].rstrip('. ')}).",
+            f"{path} cannot be read as a checkpoint ({reason[:120].rstrip('. ')}).",
             "It is cut short or not one of trainwell's; delete it to go on from an older one, or train anew.",
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -93,9 +104,10 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def random_state() -> dict[str, Any]:
-    """State of the global generators of torch, CUDA, Python and NumPy as plain data."""
+def random_state(own: Sequence[torch.Generator] = ()) -> dict[str, Any]:
+    """State of the global generators of torch, CUDA, Python and NumPy, and of ``own`` ones, as plain data."""
     state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    state["own"] = [generator.get_state() for generator in own]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     if "numpy" in sys.modules:
@@ -106,9 +118,11 @@ def random_state() -> dict[str, Any]:
     return state
 
 
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put the global generators back into a state that :func:`random_state` gave."""
+def set_random_state(state: dict[str, Any], own: Sequence[torch.Generator] = ()) -> None:
+    """Put the global generators and ``own`` ones back into a state that :func:`random_state` gave."""
     torch.set_rng_state(state["torch"])
+    for generator, saved in zip(own, state["own"], strict=False):
+        generator.set_state(saved)
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     if "cuda" in state and torch.cuda.is_available():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainwell.data import Dataset
-from trainwell.training.build import build_program
+from trainwell.training.build import Body, build_program
 from trainwell.training.fitting import resolve_steps
 from trainwell.training.machine import resolve_device, settled
 from trainwell.training.measure import Picked, choices, pick, seconds_per_step
@@ -23,25 +23,24 @@ SHARE_OF_BUDGET = 0.9  # of max_minutes for the epochs; the rest is for evaluati
 
 
 def decide(
-    recipe: Recipe, dataset: Dataset, teller: Teller, *, rate: bool = True
+    recipe: Recipe, dataset: Dataset, teller: Teller, *, rate: bool = True, body: Body | None = None
 ) -> tuple[Program, Recipe, RateSearch | None]:
     """The program to run, the recipe with every field decided, and what the range test saw (if there was one)."""
     placeholder = recipe.optimizer.lr is None
     first = recipe.model_copy(update={"optimizer": recipe.optimizer.with_(lr=1e-3)}) if placeholder else recipe
-    program = build_program(first, dataset)
+    program = build_program(first, dataset, body=body)
     recipe, picked = _precision(recipe, program, teller)
     recipe = _steps(recipe, program, picked, teller)
     search = None
     if placeholder and rate:
         recipe, search = _rate(recipe, program, teller)
     if recipe.optimizer.lr is not None:
-        program = build_program(recipe, dataset)
+        program = build_program(recipe, dataset, body=body)
     return program, recipe, search
 
 
 def _precision(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe, Picked]:
     section = recipe.precision
-    parameters = sum(p.numel() for p in program.model.parameters())
     device = resolve_device(recipe.training.device)
     allowed = choices(
         program,
@@ -51,7 +50,7 @@ def _precision(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe
         low=program.task in ("classification", "binary", "multilabel"),
         device=device,
     )
-    if _work(program, parameters) < SHORT and device.type == "cpu":
+    if work(program) < SHORT and device.type == "cpu":
         allowed = allowed[:1]
     if len(allowed) > 1:
         teller.stage("measuring which arithmetic is fastest here")
@@ -61,11 +60,13 @@ def _precision(recipe: Recipe, program: Program, teller: Teller) -> tuple[Recipe
     reasons = dict(recipe.picked)
     if picked.seconds:
         reasons["precision"] = picked.why()
-        teller.say(f"Computes with {choice} ({picked.why()}).")
+        teller.say(f"Computes with {choice}, picked by measuring.")
     return recipe.model_copy(update={"precision": decided, "picked": reasons}), picked
 
 
-def _work(program: Program, parameters: int) -> float:
+def work(program: Program) -> float:
+    """Sample-times-parameter products of the whole run, those of kernels counted at 50 pixels."""
+    parameters = sum(p.numel() for p in program.model.parameters())
     data: Any = program.train
     samples = len(data[1]) * program.epochs
     images = (

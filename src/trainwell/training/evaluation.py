@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from trainwell.training.batches import FromDataset, InMemory, Source, source
 from trainwell.training.scores import Scores
-from trainwell.training.step import Forward, parts, weight_of
+from trainwell.training.step import Forward, parts
 
 Progress = Callable[[float], None]
 
@@ -37,11 +37,11 @@ def score(
     try:
         for i, batch in enumerate(batches.epoch(1)):
             if forward.program.step is not None:
-                scores.add(None, None, forward.program.step(model, batch), weight_of(batch))
+                scores.add(None, None, forward.loss(model, batch), forward.share(batch))
             else:
                 x, y, *weight = parts(batch)
                 output = forward.output(model, x)
-                scores.add(output, y, forward.loss_of(output, y, weight[0] if weight else None), weight_of(batch))
+                scores.add(output, y, forward.loss_of(output, y, weight[0] if weight else None), forward.share(batch))
             if progress:
                 progress((i + 1) / batches.batches)
     finally:

@@ -74,7 +74,7 @@ def export_run(run: Run, output: Path) -> dict[str, Any]:
         inputs = export_inputs(run.schema, rows)
         with torch.no_grad():
             expected = model(*inputs)
-        found = answer(inputs)
+        found = answer(inputs).detach()
         scale = max(1.0, float(expected.abs().max())) if run.task == "regression" else 1.0
         difference = max(difference, float((found - expected).abs().max()) / scale)
     if not difference <= LARGEST_DIFFERENCE:

@@ -1,8 +1,10 @@
 """The jobs behind the verbs: each takes a data set or a run folder to its result, and says what it does."""
 
 import re
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from trainwell.training.restore import read_recipe, restore_run
 from trainwell.training.run import Run
 from trainwell.training.settings import Training
 from trainwell.training.state import Callback, Teller
-from trainwell.training.userfile import absolute, names_file, refuse_inside
+from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
 from trainwell.training.weights import write_text
 
 
@@ -79,18 +81,21 @@ def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
 def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -> Run:
     """Decide what is open, train, assess, report; a Stopped that leaves here knows the folder."""
     try:
-        make_folder(folder)
-        write_text(folder / "recipe.toml", recipe.to_toml())
-        write_text(folder / "schema.json", dataset.schema.to_json())
-        write_text(folder / "environment.json", environment(dataset))
-        teller.state.folder = folder
-        if recipe.training.tensorboard:
-            from trainwell.training.tensorboard import tensorboard_callback
+        with _undone(folder):
+            make_folder(folder)
+            write_text(folder / "recipe.toml", recipe.to_toml())
+            write_text(folder / "schema.json", dataset.schema.to_json())
+            write_text(folder / "environment.json", environment(dataset))
+            teller.state.folder = folder
+            if recipe.training.metric:
+                load_function(recipe.training.metric)  # a wrong name shall not show after the training
+            if recipe.training.tensorboard:
+                from trainwell.training.tensorboard import tensorboard_callback
 
-            teller.callbacks = (*teller.callbacks, tensorboard_callback(folder))
-        began = time.perf_counter()
-        program, recipe, search = decide(recipe, dataset, teller)
-        write_text(folder / "recipe.toml", recipe.to_toml())
+                teller.callbacks = (*teller.callbacks, tensorboard_callback(folder))
+            began = time.perf_counter()
+            program, recipe, search = decide(recipe, dataset, teller)
+            write_text(folder / "recipe.toml", recipe.to_toml())
         stages = {"deciding": time.perf_counter() - began}
         run = fit(
             program,
@@ -112,6 +117,20 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
         return run
     except stopping.Stopped as stop:
         stop.folder = folder
+        raise
+
+
+@contextmanager
+def _undone(folder: Path) -> Iterator[None]:
+    """Where the input turns out wrong before training begins, remove what was written; what was there before stays."""
+    before = set(folder.iterdir()) if folder.is_dir() else None
+    try:
+        yield
+    except InputError:
+        for path in set(folder.iterdir()) - (before or set()) if folder.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if before is None and folder.is_dir():
+            folder.rmdir()
         raise
 
 
@@ -254,7 +273,7 @@ def predict(
     """Answers of a run for new data; see :class:`training.predict.Predictions`."""
     from trainwell.training.predict import predict_file
 
-    return predict_file(restore_run(Path(folder)), Path(path), output, Teller(callbacks))
+    return predict_file(restore_run(Path(folder)), str(path), output, Teller(callbacks))
 
 
 def export(folder: str | Path, output: Path) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class Loop:
         self.history: list[dict[str, float]] = []
         self.step, self.epoch, self.step_in_epoch = 0, 1, 0
         self.factor, self.backs = 1.0, 0
+        self._back_to: int | None = None  # the step that the run stepped back to last
         self.finished = False
         self.seconds_before, self.started = 0.0, time.perf_counter()
         self._losses: list[Tensor] = []  # since the last look
@@ -102,6 +103,7 @@ class Loop:
         self._epoch_random: dict[str, Any] = {}
         self._best_saved: list[int] = []  # epochs whose best weights the kept checkpoints refer to
         self._resumed_inside = False
+        self._generators = train.generators if isinstance(train, FromLoader) else []
         teller.state.epochs, teller.state.steps_per_epoch = program.epochs, train.batches
         teller.state.steps, teller.state.batch_size = program.epochs * train.batches, train.batch_size
         teller.state.model, teller.state.optimizer, teller.state.folder = self.model, self.optimizer, folder
@@ -151,7 +153,7 @@ class Loop:
 
     def _run_epoch(self) -> None:
         if self.step_in_epoch == 0:
-            self._epoch_random = random_state()
+            self._epoch_random = random_state(self._generators)
             self._tell("epoch_start")
         began, before = time.perf_counter(), self.step
         if not self._train_epoch():
@@ -166,12 +168,12 @@ class Loop:
         """The rest of this epoch's batches, with the random generators as they were when it was left."""
         if not (self._resumed_inside and isinstance(self.train, FromLoader)):
             return self.train.epoch(self.epoch, self.step_in_epoch)
-        here = random_state()
-        set_random_state(self._epoch_random)
+        here = random_state(self._generators)
+        set_random_state(self._epoch_random, self._generators)
         rest = self.train.epoch(self.epoch, 0)
         for _ in range(self.step_in_epoch):
             next(rest)
-        set_random_state(here)
+        set_random_state(here, self._generators)
         return rest
 
     def _train_epoch(self) -> bool:
@@ -191,7 +193,7 @@ class Loop:
             loss, norm = stepper(batch, looking and clipping is None)
             self.step, self.step_in_epoch = number, self.step_in_epoch + 1
             self._losses.append(loss)
-            self._sizes.append(batch_length(batch))
+            self._sizes.append(len(batch[1]) if type(batch) is tuple else batch_length(batch))
             if norm is not None:
                 self._norm = norm
             if self.average:
@@ -242,7 +244,7 @@ class Loop:
         value = norm if what == "gradient" else loss
         place = f"epoch {self.epoch}, batch {self.step_in_epoch - (self.step - step)} of {self.train.batches}"
         self._refuse_bad_data()
-        good = self.checkpoints.last_good()
+        good = self.checkpoints.last_good(self._back_to)
         if good is None or backs > PATIENCE_WITH_NAN:
             raise JobError(
                 f"fit: the {what} is {value} at step {step} ({place}), also after going back {backs - 1} times "
@@ -253,7 +255,7 @@ class Loop:
             )
         self.restore(good)
         scale_rates(self.optimizer, self.scheduler, factor / self.factor)
-        self.factor, self.backs = factor, backs
+        self.factor, self.backs, self._back_to = factor, backs, self.step
         self.journal.metrics("stepped_back", from_step=step, to_step=self.step, factor=factor, value=str(value))
         self._say(
             f"The {what} became {value} at step {step} ({place}): went back to step {self.step} and halved the rate "
@@ -361,7 +363,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "average": self.average.model.state_dict() if self.average else None,
-            "random": random_state(),
+            "random": random_state(self._generators),
             "epoch_random": self._epoch_random,
             "losses": torch.stack(self._losses) if self._losses else None,
             "sizes": self._sizes,
@@ -373,6 +375,7 @@ class Loop:
             "history": self.history,
             "factor": self.factor,
             "backs": self.backs,
+            "back_to": self._back_to,
             "accumulate": self.stepper.accumulate,
             "finished": self.finished,
             "position": self.journal.position(),
@@ -413,14 +416,14 @@ class Loop:
             self.scheduler.load_state_dict(state["scheduler"])
         if self.average and state["average"] is not None:
             load_module(self.average.model, state["average"], "resume")
-        set_random_state(state["random"])
+        set_random_state(state["random"], self._generators)
         self.step, self.epoch, self.step_in_epoch = state["step"], state["epoch"], state["step_in_epoch"]
         self._epoch_random = state["epoch_random"]
         device = next(iter(self.model.parameters())).device
         self._losses = list(state["losses"].to(device).unbind()) if state["losses"] is not None else []
         self._sizes, self._sum, self._count = list(state["sizes"]), state["sum"], state["count"]
         self._first_loss, self._norm = state["first_loss"], state["norm"]
-        self.factor, self.backs = state["factor"], state["backs"]
+        self.factor, self.backs, self._back_to = state["factor"], state["backs"], state["back_to"]
         self.stepper.accumulate = state["accumulate"]
         self.history, self.finished = [dict(row) for row in state["history"]], state["finished"]
         self.teller.messages[:0] = [m for m in state["messages"] if m not in self.teller.messages]

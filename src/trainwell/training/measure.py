@@ -51,14 +51,12 @@ class Picked:
     remembered: bool = False
 
     def why(self) -> str:
-        """One sentence with the ratios."""
-        if len(self.seconds) < 2:
+        """How much faster the choice is than the others, in words."""
+        chosen = self.seconds.get(str(self.choice))
+        if chosen is None or len(self.seconds) < 2:
             return "nothing to choose"
-        slowest = max(self.seconds.values())
-        ratios = ", ".join(
-            f"{name}: {slowest / s:.2f}×" for name, s in sorted(self.seconds.items(), key=lambda i: i[1])
-        )
-        return f"speed relative to the slowest: {ratios}{' (measured before)' if self.remembered else ''}"
+        ratios = [f"{s / chosen:.2f} × {name}" for name, s in self.seconds.items() if name != str(self.choice)]
+        return f"a step of it takes 1, others take {', '.join(ratios)}{'; measured before' if self.remembered else ''}"
 
 
 def pick(
@@ -80,7 +78,7 @@ def pick(
     known = _remembered(memory).get(key)
     if known:
         return Picked(Choice(**known["choice"]), known["seconds"], remembered=True)
-    with untouched():
+    with untouched(program.train):
         torch.manual_seed(0)
         batch = next(iter(source(program.train, program.batch_size, False, 0, device).epoch(1)))
         seconds = _time_all(program, device, allowed, batch, tell)

@@ -45,7 +45,12 @@ def classification_metrics(truth: np.ndarray, probability: np.ndarray, answers: 
 def calibration_bins(
     confidence: np.ndarray, right: np.ndarray, bins: int = BINS
 ) -> list[tuple[float, float, float, float, int]]:
-    """Bins of equal mass over the confidence: (low, high, mean confidence, accuracy, count), in rising order."""
+    """Bins of equal mass over the confidence: (low, high, mean confidence, accuracy, count), in rising order.
+
+    Equal confidences share their accuracy, so that the order of the rows does not matter where a bin ends among them.
+    """
+    _, tie = np.unique(confidence, return_inverse=True)
+    right = (np.bincount(tie, right) / np.bincount(tie))[tie]
     order = np.argsort(confidence, kind="stable")
     pieces = [piece for piece in np.array_split(order, min(bins, len(order))) if len(piece)]
     return [
@@ -101,7 +106,9 @@ def best_threshold(truth: np.ndarray, yes: np.ndarray) -> float:
     missed = np.concatenate([[0], np.cumsum(t)])  # positives below a cut after the i-th
     kept = np.concatenate([[0], np.cumsum(1 - t)])
     balanced = (1 - missed / positives + kept / negatives) / 2
-    cuts = np.concatenate([[p[0] / 2], (p[1:] + p[:-1]) / 2, [(p[-1] + 1) / 2]])
+    middle = (p[1:] + p[:-1]) / 2
+    middle = np.where(middle > p[:-1], middle, p[1:])  # neighbouring floats have nothing between them
+    cuts = np.concatenate([[p[0] / 2], middle, [(p[-1] + 1) / 2]])
     allowed = np.concatenate([[True], p[1:] > p[:-1], [True]])
     near = np.where(allowed, balanced - 1e-9 * np.abs(cuts - 0.5), -1)  # of equal ones the cut nearest to a half
     return float(cuts[int(np.argmax(near))])

@@ -51,7 +51,7 @@ class Predictions:
         write_text(path, text.getvalue())
 
 
-def predict_file(run: Run, path: Path, output: Path | None, teller: Teller) -> Predictions:
+def predict_file(run: Run, path: str, output: Path | None, teller: Teller) -> Predictions:
     """Read new data as the run's training data were read, and answer; written to ``output`` if given."""
     teller.stage(f"reading {path}")
     rows = run.schema.read(path)

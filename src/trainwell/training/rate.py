@@ -16,7 +16,7 @@ from trainwell.training.trial import Trial, untouched
 
 LOWEST, HIGHEST = 1e-5, 10.0
 STEPS = 100
-REPEATS = 2
+REPEATS = 3
 GIVE_UP = 4.0  # the loss at which a test ends, as a multiple of its first value
 
 
@@ -51,12 +51,13 @@ def search_rate(
     """
     suggestions, first = [], None
     errors: list[str] = []
-    for repeat in range(REPEATS):
-        with untouched():
+    repeats = 1 if any(p.dim() > 2 for p in program.model.parameters()) else REPEATS  # kernels: slow steps, calm curves
+    for repeat in range(repeats):
+        with untouched(program.train):
             torch.manual_seed(seed + repeat)
             where = resolve_device(device)
             trial = Trial(program, where, dtype=dtype, channels_last=channels_last)
-            progress = (lambda share, repeat=repeat: tell((repeat + share) / REPEATS)) if tell else None
+            progress = (lambda share, repeat=repeat: tell((repeat + share) / repeats)) if tell else None
             rates, losses = range_test(trial, _endless(program, seed + repeat, where), progress)
         first = first or (rates, losses)
         try:

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -81,7 +81,7 @@ class Loss(Section):
     """What is minimized."""
 
     name: str = Field("auto", description="cross_entropy, bce, mse, huber, l1, or FILE.py:FUNCTION of (output, target)")
-    label_smoothing: float | Auto = Field("auto", description="share of the target spread over all classes, in [0, 1)")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | Auto = Field("auto", description="share of the target spread over all classes, in [0, 1)")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: every class has the same total weight"
     )
@@ -92,8 +92,9 @@ class OptimizerSection(Section):
 
     name: Literal["auto", "adamw", "sgd"] = Field("auto", description="adamw, or sgd with Nesterov momentum")
     lr: float | None = Field(None, gt=0, description="peak learning rate; found by a range test when absent")
-    weight_decay: float | Auto = Field("auto", description="decay of matrices and kernels; none on norms and biases")
+    weight_decay: Annotated[float, Field(ge=0)] | Auto = Field("auto", description="decay of matrices and kernels; none on norms and biases")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    beta2: float = Field(0.99, ge=0, lt=1, description="of adamw: memory of the squared gradient")
     clip_norm: float = Field(0.0, ge=0, description="largest global norm of the gradient; 0: no clipping")
     fused: bool = Field(True, description="one kernel for all tensors")
 
@@ -102,7 +103,7 @@ class Schedule(Section):
     """How the rate changes, after every batch."""
 
     name: Literal["one-cycle", "cosine", "linear", "constant"] = Field("one-cycle", description="shape of the schedule")
-    warmup: float = Field(0.25, ge=0, lt=1, description="share of the steps over which the rate grows to its peak")
+    warmup: Annotated[float, Field(ge=0, lt=1)] | Auto = Field("auto", description="share of the steps over which the rate grows to its peak")
     end: float = Field(0.0, ge=0, le=1, description="factor on the rate at the last step")
 
 
@@ -128,7 +129,7 @@ class Precision(Section):
         "auto", description="of the forward pass; weights stay float32"
     )
     channels_last: bool | Auto = Field("auto", description="keep images as (N, H, W, C) in memory")
-    threads: int | Auto = Field("auto", description="CPU threads")
+    threads: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="CPU threads")
     compile: bool = Field(False, description="torch.compile; pays on long GPU runs")
 
 

@@ -11,7 +11,7 @@ from trainwell.data import Schema
 from trainwell.data.measured import Statistics
 from trainwell.errors import InputError
 from trainwell.objectives.losses import build_loss
-from trainwell.training.build import build_model
+from trainwell.training.build import Body, build_model
 from trainwell.training.machine import resolve_device
 from trainwell.training.recipe import Recipe
 from trainwell.training.run import Run
@@ -34,10 +34,13 @@ def read_recipe(folder: Path) -> Recipe:
     return Recipe.read(folder / "recipe.toml")
 
 
-def restore_run(folder: Path, weights: str = "best") -> Run:
-    """Model, schema, metrics and history of a finished run's folder; see :func:`training.load`."""
+def restore_run(folder: Path, weights: str = "best", *, body: Body | None = None) -> Run:
+    """Model, schema, metrics and history of a finished run's folder; see :func:`training.load`.
+
+    ``body`` builds the body where it is no model that a recipe can name.
+    """
     recipe = read_recipe(folder)
-    for name in (recipe.model.name, recipe.loss.name):
+    for name in (recipe.model.name, recipe.loss.name, recipe.training.metric):
         if names_file(name):
             refuse_inside(name, folder)
     path = folder / f"{weights}.safetensors"
@@ -47,13 +50,12 @@ def restore_run(folder: Path, weights: str = "best") -> Run:
     schema = _schema(folder)
     outputs, fitted = _sizes(schema, state)
     with torch.random.fork_rng(devices=[]):
-        model = build_model(recipe, schema, outputs, fitted)
+        model = build_model(recipe, schema, outputs, fitted, body=body)
     copy_weights(model, state, str(path))
     lines = read_lines(folder / "metrics.jsonl")
-    history = [
-        {k: v for k, v in line.items() if k not in ("event", "best")} for line in lines if line["event"] == "epoch"
-    ]
-    best = [line["epoch"] for line in lines if line["event"] == "epoch" and line.get("best")]
+    epochs = _epochs(lines)
+    history = [{k: v for k, v in line.items() if k not in ("event", "best")} for line in epochs]
+    best = [line["epoch"] for line in epochs if line.get("best")]
     threshold = _threshold(folder, recipe)
     return Run(
         model=model.eval(),
@@ -89,6 +91,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
                 break
             raise InputError(f"{path}, line {number} is not JSON.", "Restore the file from a copy.") from None
     return lines
+
+
+def _epochs(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the epochs that count: those that a run stepped back over were done again."""
+    epochs: list[dict[str, Any]] = []
+    for line in lines:
+        if line["event"] == "epoch":
+            epochs.append(line)
+        elif line["event"] == "stepped_back":
+            epochs = [epoch for epoch in epochs if epoch["step"] < line["to_step"]]
+    return epochs
 
 
 def _loss_name(recipe: Recipe, schema: Schema) -> str:

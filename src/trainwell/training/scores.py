@@ -27,7 +27,7 @@ class Scores:
 
     def add(self, output: Any, target: Any, loss: Tensor, samples: float) -> None:
         """Count one batch; ``loss`` is its mean."""
-        self.loss_sum += float(loss) * samples
+        self.loss_sum += float(loss) * samples if samples else 0.0
         self.samples += samples
         if not isinstance(target, Tensor):
             return

@@ -1,6 +1,6 @@
 """What a training run needs beside its program: seed, device, precision, averaging, stopping, checkpoints, budget."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,9 +32,9 @@ class Running(Section):
     )
     max_minutes: float = Field(0.0, ge=0, description="time budget in minutes, over all resumes; 0: none")
     deterministic: bool = Field(True, description="the same bits each time on the same machine")
-    checkpoint_every: int | Auto = Field("auto", description="steps between checkpoints; auto: about 20 seconds")
-    log_every: int | Auto = Field("auto", description="steps between looks at the loss; auto: 20 looks an epoch")
-    threshold: float | Auto = Field(
+    checkpoint_every: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="steps between checkpoints; auto: about 20 seconds")
+    log_every: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="steps between looks at the loss; auto: 20 looks an epoch")
+    threshold: Annotated[float, Field(ge=0, le=1)] | Auto = Field(
         0.5, description="probability from which a binary answer is yes; auto: best balanced accuracy on validation"
     )
     metric: str = Field("", description="own metric FILE.py:FUNCTION of (truth, prediction); empty: none")

@@ -14,7 +14,8 @@ from trainwell.objectives.weighted import per_sample
 from trainwell.training.batches import mapped
 from trainwell.training.program import Program, leaves
 
-SMALLEST_PART = 1
+SMALLEST_PART = 2  # samples: batch normalization cannot work with one
+LEAST_WEIGHT = 1e-30  # of a batch whose weights are all zero: its loss is 0, not 0 / 0
 
 
 def floated(output: Any) -> Any:
@@ -53,7 +54,8 @@ class Forward:
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Mean loss of the batch."""
         if self.program.step is not None:
-            return self.program.step(model, batch)
+            with self._precision():
+                return self.program.step(model, batch)
         x, y, *weight = parts(batch)
         return self.loss_of(self.output(model, x), y, weight[0] if weight else None)
 
@@ -63,7 +65,24 @@ class Forward:
             return self.program.loss(output, y)
         if self._each is None:
             return self.program.loss(output, y, weight)
-        return (self._each(output, y) * weight).sum() / weight.sum()
+        return (self._each(output, y) * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
+
+    def share(self, batch: Any) -> float:
+        """What the mean loss of this batch divides by, so that means over pieces make up the mean over the whole.
+
+        The sum of the sample weights; in cross-entropy that of the class weights of the targets that are not ignored;
+        else the samples.
+        """
+        if self.program.step is not None:
+            return float(batch_length(batch))
+        _, y, *weight = parts(batch)
+        if weight and weight[0] is not None:
+            return float(weight[0].sum())
+        loss = self.program.loss
+        if not isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) or y.is_floating_point():
+            return float(batch_length(batch))
+        counted = y[y != loss.ignore_index]
+        return float(len(counted) if loss.weight is None else loss.weight[counted].sum())
 
 
 def parts(batch: Any) -> Any:
@@ -89,17 +108,11 @@ def batch_length(batch: Any) -> int:
 
 
 def split(batch: Any, pieces: int) -> list[Any]:
-    """The batch in nearly equal pieces along the samples."""
+    """The batch in nearly equal pieces along the samples, none smaller than ``SMALLEST_PART`` unless the batch is."""
     n = batch_length(batch)
+    pieces = min(pieces, max(1, n // SMALLEST_PART))
     bounds = [round(i * n / pieces) for i in range(pieces + 1)]
     return [mapped(batch, lambda t, a=a, b=b: t[a:b]) for a, b in pairwise(bounds) if b > a]
-
-
-def weight_of(batch: Any) -> float:
-    """How much a batch counts in a mean: its samples, or the sum of their weights."""
-    if isinstance(batch, tuple | list) and len(batch) == 3:
-        return float(batch[2].sum())
-    return float(batch_length(batch))
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -115,7 +128,7 @@ class Stepper:
         forward: gives the loss.
         model, optimizer, scheduler: are changed.
         clip_grad: largest global norm; None leaves the gradient.
-        accumulate: pieces that a batch is computed in, each weighted by its samples: the gradient is that of the batch.
+        accumulate: pieces that a batch is computed in, each weighted by its share: the gradient is that of the batch.
         say: is told when memory ran out and the pieces were made smaller.
     """
 
@@ -166,9 +179,12 @@ class Stepper:
             loss = self.forward.loss(self.model, batch)
             loss.backward()
             return loss.detach()
-        whole, total = weight_of(batch), torch.zeros((), dtype=torch.float32)
+        whole, total = self.forward.share(batch), torch.zeros((), dtype=torch.float32)
         for piece in split(batch, self.accumulate):
-            share = self.forward.loss(self.model, piece) * (weight_of(piece) / whole)
+            part = self.forward.share(piece)
+            if part == 0 < whole:
+                continue  # all its targets are ignored: its own mean is 0 / 0
+            share = self.forward.loss(self.model, piece) * (part / whole if whole else 1.0)
             share.backward()
             total = total.to(share.device) + share.detach()
         return total
@@ -177,7 +193,7 @@ class Stepper:
         n = batch_length(batch)
         if n // self.accumulate <= SMALLEST_PART:
             raise JobError(
-                "Memory ran out with one sample at a time.", "Use a smaller model or smaller inputs, or another device."
+                f"Memory ran out with {min(n, SMALLEST_PART)} samples at a time.", "Use a smaller model or smaller inputs, or another device."
             ) from error
         self.accumulate *= 2
         if torch.cuda.is_available():

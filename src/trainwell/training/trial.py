@@ -9,20 +9,22 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from trainwell.training.batches import own_generators
 from trainwell.training.checkpoint import random_state, set_random_state
 from trainwell.training.program import Program
 from trainwell.training.step import Forward, Stepper
 
 
 @contextmanager
-def untouched() -> Iterator[None]:
-    """Put the global random generators and the threads back afterwards."""
-    state, threads = random_state(), torch.get_num_threads()
+def untouched(data: Any = None) -> Iterator[None]:
+    """Put the global random generators, those of a ``DataLoader`` and the threads back afterwards."""
+    own = own_generators(data)
+    state, threads = random_state(own), torch.get_num_threads()
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        set_random_state(state)
+        set_random_state(state, own)
 
 
 class Trial:
