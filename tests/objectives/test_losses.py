@@ -51,5 +51,5 @@ def test_balanced_weights_are_scikit_learns_and_empty_classes_weigh_one():
 
 
 def test_unknown_loss_names_the_known_ones():
-    with pytest.raises(ValueError, match="'nll'.*cross_entropy"):
+    with pytest.raises(ValueError, match=r"'nll'.*cross_entropy"):
         build_loss("nll")

@@ -61,5 +61,5 @@ def test_the_optimizers_rate_follows_the_factor():
 
 
 def test_unknown_schedule_names_the_known_ones():
-    with pytest.raises(ValueError, match="'onecycle'.*one-cycle, cosine"):
+    with pytest.raises(ValueError, match=r"'onecycle'.*one-cycle, cosine"):
         schedule(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.5), "onecycle", 10)

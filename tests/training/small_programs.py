@@ -64,7 +64,7 @@ def bare_loop(program, seed=0):
     model, loss, losses = program.model, program.loss, []
     optimizer = program.optimizer(model.parameters())
     scheduler = program.scheduler(optimizer) if program.scheduler else None
-    x, y, *weight = program.train
+    x, y = program.train
     torch.manual_seed(seed)
     for epoch in range(1, program.epochs + 1):
         model.train()
@@ -111,7 +111,7 @@ def kill_at(step, event="step_end", signum=signal.SIGTERM):
 
 
 def run_in_pieces(make, training, folder, stops):
-    """Fit, stopped at each of ``stops`` (step, event) and taken up again by a "new process": a fresh program, other seeds."""
+    """Fit, stopped at each of ``stops`` (step, event) and taken up again with a fresh program and other seeds."""
     for step, event in stops:
         try:
             fit(make(), training=training, folder=folder, callbacks=[kill_at(step, event)], resume=True)

@@ -26,7 +26,9 @@ def test_buffers_are_taken_as_they_are_and_nothing_is_shared():
     model(torch.randn(8, 5))
     average.update(1)
     assert torch.equal(average.model[1].running_mean, model[1].running_mean)
-    assert all(a.data_ptr() != p.data_ptr() for a, p in zip(average.model.parameters(), model.parameters(), strict=True))
+    assert all(
+        a.data_ptr() != p.data_ptr() for a, p in zip(average.model.parameters(), model.parameters(), strict=True)
+    )
     assert not average.model.training and not any(p.requires_grad for p in average.model.parameters())
 
 
@@ -43,7 +45,9 @@ def test_a_run_keeps_and_validates_the_average():
     assert torch.equal(weights(made.model), weights(shadow[0].model))
     x, y = made.val
     with torch.no_grad():
-        assert run.history[-1]["val_loss"] == pytest.approx(float(nn.functional.cross_entropy(made.model(x), y)), rel=1e-5)
+        assert run.history[-1]["val_loss"] == pytest.approx(
+            float(nn.functional.cross_entropy(made.model(x), y)), rel=1e-5
+        )
 
 
 def test_without_it_the_weights_are_the_last_ones():  # control

@@ -15,13 +15,14 @@ def numbers(batches):
 
 
 @pytest.mark.parametrize(
-    ("n", "size", "batches"), [(16, 8, 2), (17, 8, 2), (18, 8, 3), (1, 8, 1), (1, 1, 1), (5, 1, 5), (8, 8, 1), (9, 8, 1)]
+    ("n", "size", "batches"),
+    [(16, 8, 2), (17, 8, 2), (18, 8, 3), (1, 8, 1), (1, 1, 1), (5, 1, 5), (8, 8, 1), (9, 8, 1)],
 )
 def test_a_leftover_of_one_is_dropped_unless_it_is_all_there_is(n, size, batches):
     assert last_batch(n, size) == batches
     data = (torch.zeros(n, 2), torch.arange(n))
     found = numbers(source(data, size, False, 0, CPU).epoch(1))
-    assert len(found) == batches and sum(found, []) == list(range(n))[: batches * size]
+    assert len(found) == batches and [i for batch in found for i in batch] == list(range(n))[: batches * size]
 
 
 def test_orders_depend_on_seed_and_epoch_alone():
@@ -32,7 +33,10 @@ def test_orders_depend_on_seed_and_epoch_alone():
     assert tuple(permutation(2, 3, 50).tolist()) == orders[2, 3] and torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("make", [lambda: (torch.zeros(61, 2), torch.arange(61)), lambda: TensorDataset(torch.zeros(61, 2), torch.arange(61))])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: (torch.zeros(61, 2), torch.arange(61)), lambda: TensorDataset(torch.zeros(61, 2), torch.arange(61))],
+)
 @pytest.mark.parametrize("start", [0, 1, 5, 7, 8])
 def test_an_epoch_can_be_taken_up_in_the_middle(make, start):
     batches = source(make(), 8, True, 3, CPU)

@@ -93,7 +93,9 @@ def test_a_full_disk_is_a_sentence_and_the_run_goes_on_when_there_is_room(what, 
     module = torch if what == "save" else os
     with monkeypatch.context() as patch:
         patch.setattr(module, what, DiskFull(3, getattr(module, what)))
-        with pytest.raises(JobError, match="could not be written: No space left on device.*what was saved before is untouched"):
+        with pytest.raises(
+            JobError, match=r"could not be written: No space left on device.*what was saved before is untouched"
+        ):
             fit(make(), training=SETTINGS, folder=tmp_path / "run")
     assert names(tmp_path / "run") == ["step-000000004.pt", "step-000000008.pt"]
     assert read(tmp_path / "run" / "checkpoint" / "step-000000008.pt")["step"] == 8
@@ -226,7 +228,11 @@ def steps(model, optimizer, times, seed):
 def test_states_take_their_parameters_layout(made_last, kind):
     """Wall 1. The reference is the unfused loop, which is right for any strides."""
     source, target, reference = convolution(not made_last), convolution(made_last), convolution(False)
-    first, second, slow = kind(source.parameters(), fused=True), kind(target.parameters(), fused=True), kind(reference.parameters())
+    first, second, slow = (
+        kind(source.parameters(), fused=True),
+        kind(target.parameters(), fused=True),
+        kind(reference.parameters()),
+    )
     steps(source, first, 3, seed=1)
     steps(reference, slow, 3, seed=1)
     load_module(target, source.state_dict(), "test")
@@ -242,7 +248,11 @@ def test_states_take_their_parameters_layout(made_last, kind):
 def test_torchs_own_loading_computes_wrong_numbers():  # control
     source, target, reference = convolution(False), convolution(True), convolution(False)
     kind = partial(torch.optim.AdamW, lr=0.1)
-    first, second, slow = kind(source.parameters(), fused=True), kind(target.parameters(), fused=True), kind(reference.parameters())
+    first, second, slow = (
+        kind(source.parameters(), fused=True),
+        kind(target.parameters(), fused=True),
+        kind(reference.parameters()),
+    )
     steps(source, first, 3, seed=1)
     steps(reference, slow, 3, seed=1)
     load_module(target, source.state_dict(), "test")
@@ -262,9 +272,7 @@ def test_loaded_states_share_no_memory():
     first.step()
     load_optimizer(second, first.state_dict())
     third.load_state_dict(first.state_dict())
-    mine, theirs, shared = (
-        next(iter(o.state.values()))["exp_avg"].data_ptr() for o in (first, second, third)
-    )
+    mine, theirs, shared = (next(iter(o.state.values()))["exp_avg"].data_ptr() for o in (first, second, third))
     assert mine != theirs and mine == shared
 
 
@@ -273,9 +281,7 @@ def test_a_state_of_before_the_layout_changed_is_laid_out_when_the_run_begins():
     optimizer = torch.optim.AdamW(made.parameters(), lr=0.1, fused=True)
     steps(made, optimizer, 2, seed=1)
     x = torch.randn(8, 8, 6, 6)
-    run = program(
-        made, train=(x, torch.zeros(8, 8, 4, 4)), val=None, loss=nn.MSELoss(), optimizer=optimizer, epochs=1
-    )
+    run = program(made, train=(x, torch.zeros(8, 8, 4, 4)), val=None, loss=nn.MSELoss(), optimizer=optimizer, epochs=1)
     fit(run, training=Training(channels_last=True))
     for p, entries in optimizer.state.items():
         assert all(v.dim() == 0 or v.stride() == p.stride() for v in entries.values())

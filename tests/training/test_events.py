@@ -91,7 +91,9 @@ def test_metrics_have_a_line_a_look_and_an_epoch_and_no_clock(tmp_path):
     looks = [line["step"] for line in lines if line["event"] == "step"]
     assert looks == [3, 6, 8, 9, 12, 15, 16, 18, 21, 24]
     assert [line["epoch"] for line in lines if line["event"] == "epoch"] == [1, 2, 3]
-    assert all(set(line) == {"event", "step", "epoch", "loss", "lr", "grad_norm"} for line in lines if line["event"] == "step")
+    assert all(
+        set(line) == {"event", "step", "epoch", "loss", "lr", "grad_norm"} for line in lines if line["event"] == "step"
+    )
     assert not any("clock" in line or "seconds" in line for line in lines)
     clocks = [json.loads(line) for line in (tmp_path / "timing.jsonl").read_text().splitlines()]
     assert all("clock" in line for line in clocks)

@@ -90,6 +90,6 @@ def test_a_model_that_answers_differently_is_not_left_behind(runs, tmp_path, mon
         return lambda inputs: answer(inputs) + 0.001
 
     monkeypatch.setattr(room, "_pt2", shifted)
-    with pytest.raises(JobError, match="differs from the run's by 0.001"):
+    with pytest.raises(JobError, match=r"differs from the run's by 0.001"):
         jobs.export(runs.flowers.folder, tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())

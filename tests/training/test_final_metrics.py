@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,7 +67,9 @@ def slow_calibration_error(confidence, right, bins):
 def test_calibration_error_is_the_slow_versions(n):
     rng = np.random.default_rng(n)
     confidence, right = rng.random(n), rng.random(n) < 0.6
-    assert calibration_error(confidence, right) == pytest.approx(slow_calibration_error(confidence, right, 15), rel=1e-9)
+    assert calibration_error(confidence, right) == pytest.approx(
+        slow_calibration_error(confidence, right, 15), rel=1e-9
+    )
 
 
 def test_who_is_right_as_often_as_he_says_is_calibrated_and_the_boaster_is_not():
@@ -80,7 +83,7 @@ def test_who_is_right_as_often_as_he_says_is_calibrated_and_the_boaster_is_not()
 def test_bins_have_equal_mass_and_rise():
     bins = calibration_bins(np.random.default_rng(0).random(100), np.ones(100, bool), 7)
     assert [b[4] for b in bins] == [15, 15, 14, 14, 14, 14, 14]
-    assert all(a[1] <= b[0] for a, b in zip(bins, bins[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(bins))
 
 
 def test_multilabel_metrics_are_scikit_learns_and_skip_labels_without_both_values():
@@ -143,4 +146,6 @@ def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken():
 
 
 def test_own_metric_is_a_float():
-    assert own_metric(lambda truth, answer: np.float32((truth == answer).sum()), np.array([1, 2]), np.array([1, 3])) == 1.0
+    assert (
+        own_metric(lambda truth, answer: np.float32((truth == answer).sum()), np.array([1, 2]), np.array([1, 3])) == 1.0
+    )

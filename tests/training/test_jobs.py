@@ -9,8 +9,8 @@ import signal
 import numpy as np
 import pytest
 import torch
-from conftest import fast, write_flowers
 from small_programs import weights
+from small_recipes import fast, write_flowers
 
 import trainwell as tw
 from trainwell.errors import InputError
@@ -43,7 +43,9 @@ def test_the_recipe_in_the_folder_has_every_decision_and_trains_the_same_again(r
 
 def test_environment_names_versions_and_data_and_no_clock(runs):
     told = json.loads((runs.digits.folder / "environment.json").read_text())
-    assert told["format"] == 1 and told["packages"]["torch"] == torch.__version__.split("+")[0] or "torch" in told["packages"]
+    assert (told["format"] == 1 and told["packages"]["torch"] == torch.__version__.split("+")[0]) or "torch" in told[
+        "packages"
+    ]
     assert told["data"]["name"] and told["data"]["samples"] == 1797
 
 
@@ -84,7 +86,7 @@ def test_evaluating_on_other_data_and_on_data_without_answers(runs, tmp_path):
     assert jobs.evaluate(runs.flowers.folder, str(other))["metrics"]["data"]["accuracy"] > 0.85
     text = other.read_text().splitlines()
     (tmp_path / "bare.csv").write_text("\n".join(",".join(line.split(",")[:3]) for line in text) + "\n")
-    with pytest.raises(InputError, match="has no target 'kind'.*trainwell predict"):
+    with pytest.raises(InputError, match=r"has no target 'kind'.*trainwell predict"):
         jobs.evaluate(runs.flowers.folder, str(tmp_path / "bare.csv"))
 
 
@@ -93,7 +95,9 @@ def test_predict_writes_a_table_of_identity_answer_and_probabilities(runs, tmp_p
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         head, *rows = csv.reader(file)
     classes = runs.flowers.schema.classes
-    assert tuple(head) == made.columns == ("row", "kind", *(f"p({c})" for c in classes)) and len(rows) == len(made) == 240
+    assert (
+        tuple(head) == made.columns == ("row", "kind", *(f"p({c})" for c in classes)) and len(rows) == len(made) == 240
+    )
     for row in rows:
         assert row[1] == classes[int(np.argmax([float(p) for p in row[2:]]))]
         assert sum(map(float, row[2:])) == pytest.approx(1, abs=1e-5)
@@ -176,7 +180,11 @@ def test_without_a_folder_runs_are_numbered(runs, tmp_path, monkeypatch):
 @pytest.mark.parametrize("event", ["epoch_start", "step_end", "validation_start", "stage"])
 def test_a_stopped_job_is_resumed_to_the_same_bytes(event, runs, tmp_path):
     def hit(name, state):
-        if name == event and (event != "stage" or "evaluating" in state.text) and (event != "step_end" or state.step == 9):
+        if (
+            name == event
+            and (event != "stage" or "evaluating" in state.text)
+            and (event != "step_end" or state.step == 9)
+        ):
             os.kill(os.getpid(), signal.SIGTERM)
 
     recipe = fast(f"output.folder={tmp_path / 'run'}", "data.target=kind", "data.drop=['height']")
@@ -206,7 +214,13 @@ def test_a_job_stopped_while_reading_its_data_can_be_resumed(runs, tmp_path):
 
 
 def test_a_run_that_stepped_back_is_read_back_with_the_epochs_that_count(runs, tmp_path):
-    changes = ["data.target=height", "data.drop=['kind']", "optimizer.name=sgd", "optimizer.lr=3.0", "training.epochs=8"]
+    changes = [
+        "data.target=height",
+        "data.drop=['kind']",
+        "optimizer.name=sgd",
+        "optimizer.lr=3.0",
+        "training.epochs=8",
+    ]
     fixed = ["schedule.name=linear", "schedule.warmup=0.6", "training.checkpoint_every=3", "training.log_every=1"]
     run = jobs.train(str(runs.table), fast(f"output.folder={tmp_path / 'run'}", *changes, *fixed))
     assert any("went back" in note for note in run.notes)
@@ -280,7 +294,9 @@ def test_own_model_loss_and_metric_from_the_users_file(runs, tmp_path):
     assert torch.equal(weights(again.model), weights(run.model))
 
 
-@pytest.mark.parametrize(("name", "message"), [("schema.json", "has no schema.json"), ("best.safetensors", "has not finished")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("schema.json", "has no schema.json"), ("best.safetensors", "has not finished")]
+)
 def test_missing_files_of_a_run_are_named(name, message, runs, tmp_path):
     shutil.copytree(runs.flowers.folder, tmp_path / "run")
     (tmp_path / "run" / name).unlink()
@@ -312,7 +328,8 @@ def test_folds_are_runs_of_their_own_and_cover_every_row_once(runs, tmp_path):
     assert told["spread"]["test"]["accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
     assert json.loads((tmp_path / "run" / "folds.json").read_text()) == told
     tests = [
-        jobs.read_data(Recipe.read(tmp_path / f"run/fold-{k}/recipe.toml"), jobs.Teller()).splits.test for k in (1, 2, 3)
+        jobs.read_data(Recipe.read(tmp_path / f"run/fold-{k}/recipe.toml"), jobs.Teller()).splits.test
+        for k in (1, 2, 3)
     ]
     assert sorted(np.concatenate(tests).tolist()) == list(range(240))
     with pytest.raises(InputError, match="--folds is 1"):

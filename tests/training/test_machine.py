@@ -81,7 +81,9 @@ def test_a_trial_leaves_the_program_as_it_was():
     from small_programs import mlp, program, table, weights
 
     model = mlp(norm=True)
-    optimizer = torch.optim.AdamW([{"params": model[0].parameters(), "lr": 0.3}, {"params": model[4].parameters()}], lr=0.1)
+    optimizer = torch.optim.AdamW(
+        [{"params": model[0].parameters(), "lr": 0.3}, {"params": model[4].parameters()}], lr=0.1
+    )
     made = program(model, optimizer=optimizer)
     before = weights(model)
     trial = Trial(made, CPU, channels_last=False, lr=0.7)

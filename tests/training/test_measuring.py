@@ -82,5 +82,7 @@ def test_choices_are_what_settings_leave_open():
     assert choices(plain, low=True, **auto) == [PLAIN, LOW]
     assert choices(plain, low=False, **auto) == [PLAIN]
     assert choices(pictures, low=False, **auto) == [PLAIN, LAST]
-    assert choices(pictures, low=True, **{**auto, "dtype": "bfloat16", "channels_last": True}) == [Choice(1, "bfloat16", True)]
+    assert choices(pictures, low=True, **{**auto, "dtype": "bfloat16", "channels_last": True}) == [
+        Choice(1, "bfloat16", True)
+    ]
     assert {c.threads for c in choices(plain, low=False, **{**auto, "threads": "auto"})} <= {1, torch.get_num_threads()}

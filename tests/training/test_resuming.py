@@ -1,5 +1,7 @@
 """A stopped and resumed run equals the undisturbed one: weights, history and the bytes of metrics.jsonl."""
 
+import os
+import signal
 from functools import partial
 
 import pytest
@@ -20,7 +22,12 @@ def convnet():
     with torch.random.fork_rng():
         torch.manual_seed(2)
         return nn.Sequential(
-            nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 3)
+            nn.Conv2d(3, 8, 3, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3),
+            nn.Flatten(),
+            nn.Linear(8 * 16, 3),
         )
 
 
@@ -155,9 +162,7 @@ def test_without_the_optimizers_state_the_weights_differ(tmp_path, monkeypatch):
 def test_a_finished_run_is_only_read_back(tmp_path):
     first = fit(program(), training=SETTINGS, folder=tmp_path)
     before, steps = files(tmp_path), []
-    again = fit(
-        program(), training=SETTINGS, folder=tmp_path, resume=True, callbacks=[lambda e, s: steps.append(e)]
-    )
+    again = fit(program(), training=SETTINGS, folder=tmp_path, resume=True, callbacks=[lambda e, s: steps.append(e)])
     assert "step_end" not in steps and again.history == first.history and files(tmp_path) == before
     assert torch.equal(weights(again.model), weights(first.model))
 
@@ -188,7 +193,9 @@ SGD_ZERO = partial(torch.optim.SGD, lr=0.0)
 
 
 @pytest.mark.parametrize(
-    "changed", [{"batch_size": 7}, {"epochs": 4}, {"train": table(seed=3)}, {"train": table(60)}], ids=lambda c: next(iter(c))
+    "changed",
+    [{"batch_size": 7}, {"epochs": 4}, {"train": table(seed=3)}, {"train": table(60)}],
+    ids=lambda c: next(iter(c)),
 )
 def test_other_data_are_refused(changed, tmp_path):
     with pytest.raises(stopping.Stopped):
@@ -244,3 +251,51 @@ def test_random_state_goes_round_as_plain_data(tmp_path):
     drawn = torch.rand(2).tolist(), random.random(), np.random.rand()  # noqa: NPY002
     checkpoint.set_random_state(torch.load(tmp_path / "state.pt", weights_only=True))
     assert (torch.rand(2).tolist(), random.random(), np.random.rand()) == drawn  # noqa: NPY002
+
+
+def test_a_validation_that_was_broken_off_draws_its_random_numbers_again(tmp_path):
+    """Datasets and loaders draw from the global generators in validation too, and dropout follows them in training."""
+
+    class Interrupted(nn.Module):
+        def __init__(self, at):
+            super().__init__()
+            self.body, self.left = mlp(0.3), at
+
+        def forward(self, x):
+            if not self.training:
+                self.left -= 1
+                if self.left == 0:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            return self.body(x)
+
+    def make(at):
+        shuffled = DataLoader(Rows(noise=0.1, n=60), batch_size=10, shuffle=True)
+        return program(Interrupted(at), val=shuffled)
+
+    whole = fit(make(0), training=SETTINGS, folder=tmp_path / "whole")
+    with pytest.raises(stopping.Stopped):
+        fit(make(9), training=SETTINGS, folder=tmp_path / "pieces")
+    pieces = fit(make(0), training=SETTINGS, folder=tmp_path / "pieces", resume=True)
+    assert pieces.history == whole.history and files(tmp_path / "pieces") == files(tmp_path / "whole")
+
+
+def test_best_weights_outlive_a_stop_and_a_truncated_checkpoint(tmp_path):
+    """The best epoch of an older checkpoint stays on disk as long as the checkpoint does."""
+
+    def make():
+        return program(mlp(), epochs=8, optimizer=partial(torch.optim.SGD, lr=0.7, momentum=0.9))
+
+    training = Training(log_every=4, checkpoint_every=12)
+    whole = fit(make(), training=training, folder=tmp_path / "whole")
+    for step in range(26, 64, 5):
+        folder = tmp_path / f"at {step}"
+        with pytest.raises(stopping.Stopped):
+            fit(make(), training=training, folder=folder, callbacks=[kill_at(step - 12)])
+        with pytest.raises(stopping.Stopped):
+            fit(make(), training=training, folder=folder, callbacks=[kill_at(step)], resume=True)
+        checkpoints = sorted((folder / "checkpoint").glob("*.pt"), key=lambda f: f.stem.split("-")[1])
+        for newest in checkpoints[-2:] if len(checkpoints) > 2 else checkpoints[-1:]:
+            newest.write_bytes(b"")
+        again = fit(make(), training=training, folder=folder, resume=True)
+        assert again.history == whole.history and torch.equal(weights(again.model), weights(whole.model))
+        assert files(folder) == files(tmp_path / "whole")

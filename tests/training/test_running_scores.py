@@ -56,9 +56,7 @@ def test_binary(sizes, form, threshold):
 def test_multilabel(sizes):
     rng = np.random.default_rng(2)
     logits, y = rng.standard_normal((100, 3)), rng.integers(0, 2, (100, 3))
-    found = scored(
-        torch.from_numpy(logits), torch.from_numpy(y).double(), nn.BCEWithLogitsLoss(), "multilabel", sizes
-    )
+    found = scored(torch.from_numpy(logits), torch.from_numpy(y).double(), nn.BCEWithLogitsLoss(), "multilabel", sizes)
     assert found["accuracy"] == pytest.approx(((logits > 0) == y).mean(), rel=1e-12)
 
 
@@ -83,13 +81,19 @@ def test_a_flat_target_against_a_column_is_no_broadcast():
 
 def test_columns_that_do_not_vary_have_no_r2():
     y, predicted = torch.stack([torch.ones(10), torch.arange(10.0)], 1), torch.zeros(10, 2)
-    assert scored(predicted, y, nn.MSELoss(), "regression", [10])["r2"] == pytest.approx(r2_score(y[:, 1], predicted[:, 1]))
+    assert scored(predicted, y, nn.MSELoss(), "regression", [10])["r2"] == pytest.approx(
+        r2_score(y[:, 1], predicted[:, 1])
+    )
     assert "r2" not in scored(predicted[:, :1], y[:, :1], nn.MSELoss(), "regression", [10])
 
 
 @pytest.mark.parametrize(
     "loss",
-    [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1.0, 9.0])), nn.CrossEntropyLoss(ignore_index=1)],
+    [
+        nn.CrossEntropyLoss(),
+        nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1.0, 9.0])),
+        nn.CrossEntropyLoss(ignore_index=1),
+    ],
     ids=["plain", "class weights", "ignored class"],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -147,7 +151,11 @@ def test_the_loss_says_what_outputs_are():
 def test_binary_gives_two_columns_for_one_output():
     z = torch.tensor([-2.0, 0.0, 3.0])
     expected = torch.from_numpy(np.stack([1 - expit(z.numpy()), expit(z.numpy())], 1))
-    for output, loss in ((z, nn.BCEWithLogitsLoss()), (z[:, None], nn.BCEWithLogitsLoss()), (z.sigmoid(), nn.BCELoss())):
+    for output, loss in (
+        (z, nn.BCEWithLogitsLoss()),
+        (z[:, None], nn.BCEWithLogitsLoss()),
+        (z.sigmoid(), nn.BCELoss()),
+    ):
         torch.testing.assert_close(probabilities(output, loss, "binary"), expected)
 
 

@@ -42,6 +42,7 @@ def test_a_signal_ends_the_run_after_its_step_and_tells_which(signum, tmp_path):
 
 def test_the_weights_are_those_of_the_whole_step(tmp_path):
     """The signal comes in the middle of the forward pass of step 5; steps are never cut in half."""
+
     class Hit(nn.Module):
         def __init__(self):
             super().__init__()
@@ -92,10 +93,9 @@ def test_without_a_folder_a_signal_still_ends_the_run():
 
 
 def test_outside_a_shield_a_signal_raises_at_once():
-    with stopping.listening():
-        with pytest.raises(stopping.Stopped):
-            hit()
-            raise AssertionError("not reached")
+    with stopping.listening(), pytest.raises(stopping.Stopped):
+        hit()
+        raise AssertionError("not reached")
 
 
 def test_inside_a_shield_it_is_noted_until_asked_for():

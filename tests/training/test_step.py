@@ -209,7 +209,9 @@ def test_bfloat16_holds_for_forward_and_own_step_and_leaves_loss_and_weights_in_
     _, found = gradient(made, batch, 1, dtype="bfloat16")
     assert seen == [torch.bfloat16, torch.float32] and found.dtype == torch.float32
     seen.clear()
-    own = program(made.model, loss=None, task="classification", step=lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]))
+    own = program(
+        made.model, loss=None, task="classification", step=lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])
+    )
     gradient(own, batch, 1, dtype="bfloat16")
     assert seen == [torch.bfloat16]
 

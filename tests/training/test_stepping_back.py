@@ -86,6 +86,7 @@ def test_every_method_survives_a_batch_of_a_cursed_loss(name):
 
 def test_a_checkpoint_of_weights_on_their_way_out_is_not_tried_for_ever():
     """Every checkpoint but the first is spoiled: the loss after it explodes at any rate."""
+
     class Trap(nn.Module):
         def __init__(self):
             super().__init__()
@@ -104,7 +105,9 @@ def test_a_loss_that_stays_nan_names_the_step_and_ends_the_job(tmp_path):
     def hopeless(output, target):
         return nn.functional.cross_entropy(output, target) * math.nan
 
-    with pytest.raises(JobError, match=r"the loss is nan at step 1 \(epoch 1, batch 1 of 8\), also after .* 8 times") as e:
+    with pytest.raises(
+        JobError, match=r"the loss is nan at step 1 \(epoch 1, batch 1 of 8\), also after .* 8 times"
+    ) as e:
         fit(program(loss=hopeless, task="classification"), training=SETTINGS, folder=tmp_path)
     assert "extreme values" in e.value.remedy
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -146,7 +149,7 @@ def test_targets_that_are_not_finite_name_their_row(value):
 def test_weights_that_are_not_finite_name_their_row():
     made = program(train=(*table(), torch.ones(N)))
     made.train[2][5] = math.nan
-    with pytest.raises(InputError, match="weight of the training data .* row 5"):
+    with pytest.raises(InputError, match=r"weight of the training data .* row 5"):
         fit(made, training=SETTINGS)
 
 
@@ -172,3 +175,38 @@ def test_best_weights_are_those_of_an_epoch_that_was_kept(tmp_path):
         best = min(row["val_loss"] for row in run.history)
         assert found == pytest.approx(best, rel=1e-4, abs=1e-9)
         assert [row["epoch"] for row in run.history] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_best_weights_go_back_with_the_state_they_belong_to(folder, tmp_path):
+    """A spoiled checkpoint is dropped, and with it the best epoch that it knew."""
+
+    class Trap(nn.Module):
+        """Each step adds the rate to w; validation improves with w, and beyond 1 the training loss is infinite."""
+
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x):
+            if self.training:
+                return torch.where(self.w > 1.0, torch.inf, -self.w) + 0 * x
+            return 2 - self.w + 0 * x
+
+    x = torch.zeros(4, 1)
+    made = unstable(
+        model=Trap(),
+        train=(x, x),
+        val=(x, x),
+        loss=lambda output, y: output.mean(),
+        optimizer=partial(torch.optim.SGD, lr=0.3),
+        task="regression",
+        batch_size=2,
+        epochs=3,
+    )
+    run = fit(made, training=Training(log_every=1, checkpoint_every=2), folder=tmp_path if folder else None)
+    with torch.no_grad():
+        found = float(2 - made.model.w)
+    assert any("went back" in note for note in run.notes)
+    assert found == pytest.approx(min(row["val_loss"] for row in run.history), abs=1e-6)
+    assert found == pytest.approx(run.history[run.best_epoch - 1]["val_loss"], abs=1e-6)

@@ -6,7 +6,10 @@ from trainwell.training.userfile import absolute, load_function, names_file, ref
 
 def test_a_function_is_found_in_a_file_and_may_import_what_it_likes(tmp_path):
     path = tmp_path / "my net.py"
-    path.write_text("import math\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\ndef f(): return A(math.floor(2.5)).x\n")
+    path.write_text(
+        "import math\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass A:\n    x: int\ndef f(): return A(math.floor(2.5)).x\n"
+    )
     assert load_function(f"{path}:f")() == 2
     assert names_file(f"{path}:f") and not names_file("mlp") and not names_file("folder.py")
 
@@ -28,7 +31,7 @@ def test_what_is_wrong_with_the_file_is_said(text, name, message, tmp_path):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match="nowhere.py does not exist"):
+    with pytest.raises(InputError, match=r"nowhere.py does not exist"):
         load_function("nowhere.py:f")
 
 

@@ -114,7 +114,7 @@ SkipBad = Annotated[
     typer.Option(
         "--skip-bad",
         metavar="",
-        help="Leave out files and rows that cannot be read, and say how many.",
+        help="Leave out damaged pictures, and say how many.",
         rich_help_panel=DATA,
     ),
 ]

@@ -187,7 +187,7 @@ def _part(arrays: dict[str, np.ndarray], part: str, target: str | None) -> tuple
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    if "pickle" in str(error):
+    if "pickle" in str(error) or "Python objects" in str(error):
         return InputError(
             f"{path} holds Python objects, which only a pickle could restore; trainwell never reads pickles.",
             "Save plain arrays: numbers, or labels as text (dtype str).",

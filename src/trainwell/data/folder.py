@@ -167,9 +167,8 @@ class _Decoder:
         self._some(formats)
         if self.bad:
             first = min(self.bad)
-            notes.append(
-                f"Damaged pictures left out: {len(self.bad)} (first {self.files[first].name}: {self.bad[first]})."
-            )
+            name = "/".join(self.files[first].parts[-2:])  # with the class
+            notes.append(f"Damaged pictures left out: {len(self.bad)} (first {name}: {self.bad[first]}).")
         return {"notes": notes, "coding": ", ".join(sorted(formats))}
 
     def _each(self, pool: ThreadPoolExecutor, work: Any, text: str) -> Iterator[list[tuple[int, Any]]]:

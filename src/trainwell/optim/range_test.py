@@ -18,7 +18,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 MARGIN = 3.0
 
 

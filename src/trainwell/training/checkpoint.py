@@ -50,6 +50,12 @@ class Checkpoints:
         """Files of the kind ``step`` or ``stopped``, oldest first."""
         return sorted(self.folder.glob(f"{kind}-*.pt")) if self.folder else []
 
+    def steps(self) -> set[int]:
+        """The steps of the regular states that are kept."""
+        if self.folder is None:
+            return {state["step"] for state in self._held}
+        return {int(file.stem.split("-")[1]) for file in self.files("step")}
+
     def last_good(self, tried: int | None) -> dict[str, Any] | None:
         """The newest regular state, for stepping back.
 

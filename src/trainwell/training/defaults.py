@@ -15,6 +15,8 @@ TINY_IMAGE = 15  # pixels a side up to which a shift by one pixel changes what a
 ENOUGH_STEPS = 600  # of a network on few pictures
 LARGE_TABLE = 5000  # training rows from which a table's network needs little dropout
 
+LEAST_STEPS = 150  # of a run on vectors: 20 epochs of fewer than some 250 rows are too few
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -40,8 +42,9 @@ def defaults_for(dataset: Dataset) -> Defaults:
         return _images(dataset, rows)
     large = rows > LARGE_TABLE
     batch = even_batch(rows, _power_of_two(rows / 64, 32, 512))
-    options = {"width": 256, "depth": 2, "dropout": 0.1 if large else 0.3}
-    return Defaults("mlp", "adamw", 1e-2, batch, 25 if large else 20, 0.1, options=options)
+    options = {"width": 256, "dropout": 0.1} if large else {"width": 128, "dropout": 0.3}
+    epochs = max(25 if large else 15, math.ceil(LEAST_STEPS * batch / max(1, rows)))
+    return Defaults("mlp", "adamw", 1e-2, batch, epochs, 0.1, options={"depth": 2, **options})
 
 
 def _images(dataset: Dataset, rows: int) -> Defaults:

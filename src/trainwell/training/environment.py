@@ -39,13 +39,3 @@ def processor() -> str:
         return names[0] if names else platform.machine()
     except OSError:
         return platform.processor() or platform.machine()
-
-
-def peak_bytes() -> int | None:
-    """Most memory that this process held at once, where the system tells."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(used if sys.platform == "darwin" else used * 1024)

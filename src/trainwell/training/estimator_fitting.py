@@ -1,7 +1,7 @@
 """What the estimators share: arrays as a data set, hyperparameters as a recipe, a fit, outputs that no batch changes.
 
 The arrays are understood, split, standardized and trained on as ``trainwell train`` does it, from the same tables of
-defaults. A run too short to pay back a range test and the timing of arithmetics takes the method's own rate in float32.
+defaults. A run too short to pay back a range test and the timing of arithmetics takes a rate by its size, and float32.
 """
 
 import copy
@@ -32,8 +32,8 @@ from trainwell.training.state import Callback, State, Teller
 PAYS = 1e11
 """Sample-times-parameter products of a whole run (some 20 seconds on two cores) from which measuring pays."""
 ROWS_AT_ONCE = 64
-LEAST_VALIDATED = 20
-"""Rows from which a part is held out: the score of two or three rows chooses an epoch by chance."""
+LEAST_VALIDATED = 100
+"""Rows from which a part is held out: of fewer, a tenth chooses an epoch by chance, and training misses them."""
 
 _one_at_a_time = threading.RLock()  # a fit seeds torch's global generator and puts it back: threads must take turns
 

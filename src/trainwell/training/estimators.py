@@ -161,7 +161,7 @@ class Classifier(ClassifierMixin, _Estimator):
         epochs: passes over the training part; None: by kind and number of rows.
         batch_size: samples a step; None: by number of rows.
         validation_fraction: share of the rows that chooses the best epoch, 0: none, the last epoch is kept; None: about
-            a tenth, and none below 20 rows.
+            a tenth, and none below 100 rows.
         patience: epochs without a better validation score before stopping; 0: never.
         random_state: an int makes equal fits equal; None draws a seed from NumPy's global generator.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.

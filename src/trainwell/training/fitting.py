@@ -20,6 +20,7 @@ from trainwell.training.loop import Loop
 from trainwell.training.machine import resolve_device, settled
 from trainwell.training.program import Program, leaves
 from trainwell.training.run import Run
+from trainwell.training.scores import names
 from trainwell.training.settings import Training
 from trainwell.training.state import Callback, Teller
 
@@ -78,7 +79,7 @@ def fit(
         ready = _on_device(program, training, device)
         train = source(ready.train, ready.batch_size, ready.shuffle, training.seed, device)
         val = ordered(ready.val, _validation_batch(ready), device) if ready.val is not None else None
-        _check(train, ready)
+        _check(train, ready, training)
         training = resolve_steps(training, train.batches)
         journal = Journal(path)
         try:
@@ -184,11 +185,16 @@ def _on_device(program: Program, training: Training, device: torch.device) -> Pr
     return replace(program, model=model, optimizer=optimizer, scheduler=scheduler)
 
 
-def _check(train: Any, program: Program) -> None:
+def _check(train: Any, program: Program, training: Training) -> None:
     if isinstance(train, InMemory) and train.batches == 0:
         raise InputError("fit: there is no training batch.", "Give more than one sample.")
     if isinstance(train, InMemory) and program.batch_size > train.n:
         raise InputError(
             f"fit: batch_size {program.batch_size} is larger than the {train.n} training samples.",
             f"Give at most {train.n}.",
+        )
+    known = names(program.guessed_task())
+    if program.val is not None and training.monitor not in ("auto", "last", *known):
+        raise InputError(
+            f"training.monitor: there is no validation score {training.monitor!r}.", f"Choose one of {', '.join(known)}."
         )

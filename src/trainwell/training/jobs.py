@@ -27,7 +27,9 @@ from trainwell.training.run import Run
 from trainwell.training.settings import Training
 from trainwell.training.state import Callback, Teller
 from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
-from trainwell.training.weights import write_text
+from trainwell.training.weights import write_atomically, write_text
+
+REWRITTEN = ("recipe.toml", "schema.json", "environment.json")  # in the folder of a run that is resumed
 
 
 def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> Run:
@@ -96,15 +98,15 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
             began = time.perf_counter()
             program, recipe, search = decide(recipe, dataset, teller)
             write_text(folder / "recipe.toml", recipe.to_toml())
-        stages = {"deciding": time.perf_counter() - began}
-        run = fit(
-            program,
-            training=running(recipe),
-            folder=folder,
-            resume=True,
-            teller=teller,
-            fingerprint={"recipe": recipe.fingerprint()},
-        )
+            stages = {"deciding": time.perf_counter() - began}
+            run = fit(
+                program,
+                training=running(recipe),
+                folder=folder,
+                resume=True,
+                teller=teller,
+                fingerprint={"recipe": recipe.fingerprint()},
+            )
         run.schema, run.recipe = dataset.schema, recipe
         began = time.perf_counter()
         found = finish(run, dataset, teller)
@@ -122,15 +124,22 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
 
 @contextmanager
 def _undone(folder: Path) -> Iterator[None]:
-    """Where the input turns out wrong before training begins, remove what was written; what was there before stays."""
-    before = set(folder.iterdir()) if folder.is_dir() else None
+    """Where the input turns out wrong, put back what was there before; what is new goes, unless training has begun."""
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    contents = {path: path.read_bytes() for path in before if path.name in REWRITTEN}
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         yield
     except InputError:
-        for path in set(folder.iterdir()) - (before or set()) if folder.is_dir() else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if before is None and folder.is_dir():
-            folder.rmdir()
+        for path, content in contents.items():
+            if path.read_bytes() != content:
+                write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))
+        if not any((folder / "checkpoint").glob("*.pt")):
+            for path in set(folder.iterdir()) - before if folder.is_dir() else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for place in made:
+                if place.is_dir() and not any(place.iterdir()):  # another run may have moved in
+                    place.rmdir()
         raise
 
 

@@ -10,6 +10,8 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,7 +67,8 @@ class Journal:
     def sync(self) -> None:
         """Make sure that the disk has what ``position`` counts."""
         if self._files:
-            os.fsync(self._files["metrics.jsonl"].fileno())
+            with self._written("metrics.jsonl"):
+                os.fsync(self._files["metrics.jsonl"].fileno())
 
     def rewind(self, position: int) -> None:
         """Cut ``metrics.jsonl`` back to a position of before."""
@@ -73,7 +76,8 @@ class Journal:
             del self.lines[position:]
             return
         file = self._files["metrics.jsonl"]
-        file.truncate(position)
+        with self._written("metrics.jsonl"):
+            file.truncate(position)
         file.seek(0)
         self.lines = [json.loads(line) for line in file.read().splitlines()]
         file.seek(0, os.SEEK_END)
@@ -81,15 +85,21 @@ class Journal:
     def close(self) -> None:
         """Close the files."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # what a full disk did not take was reported when it was written
+                file.close()
         self._files = {}
 
     def _append(self, name: str, text: str) -> None:
         if not self._files:
             return
-        try:
+        with self._written(name):
             self._files[name].write(text.encode() + b"\n")
             self._files[name].flush()
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise JobError(
                 f"{self._folder}: {name} could not be written: {error.strerror}.",

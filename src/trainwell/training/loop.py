@@ -86,7 +86,8 @@ class Loop:
         self.average = Average(self.model, training.ema) if training.ema else None
         self.best = Best(training.monitor, training.patience, val.n if val else 0)
         self.best_weights: dict[str, Tensor] | None = None
-        self._best_held: dict[str, Tensor] | None = None  # those of the last checkpoint
+        self._best_held: dict[int, dict[str, Tensor]] = {}  # by epoch, for the checkpoints of a run without a folder
+        self._best_new = False  # not in a file yet
         self.task = program.guessed_task()
         self.threshold = 0.5 if training.threshold == "auto" else float(training.threshold)
         self.history: list[dict[str, float]] = []
@@ -101,7 +102,7 @@ class Loop:
         self._first_loss: float | None = None
         self._norm: Tensor | None = None
         self._epoch_random: dict[str, Any] = {}
-        self._best_saved: list[int] = []  # epochs whose best weights the kept checkpoints refer to
+        self._bests: dict[int, int] = {}  # step of each kept checkpoint → the epoch whose best weights it refers to
         self._resumed_inside = False
         self._generators = train.generators if isinstance(train, FromLoader) else []
         teller.state.epochs, teller.state.steps_per_epoch = program.epochs, train.batches
@@ -220,6 +221,9 @@ class Loop:
         bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss) or abs(loss) > limit), None)
         if bad is None and norm is not None and not math.isfinite(norm):
             bad = len(losses) - 1
+        over = self.step_in_epoch == self.train.batches or self.teller.state.stopping
+        if bad is None and losses and over and not self._finite():
+            bad, losses[-1] = len(losses) - 1, math.inf  # as the next look would find, were there one
         if bad is not None:
             self._step_back(self.step - len(losses) + bad + 1, losses[bad], norm)
             return False
@@ -280,10 +284,12 @@ class Loop:
         if self.val is None:
             return {}
         self._tell("validation_start")
+        before = random_state(self._generators)
         try:
             with stopping.exposed():
                 scores = score(self.evaluated, self.val, self.forward, self.task, self.threshold)
         except stopping.Stopped:
+            set_random_state(before, self._generators)  # validation is done again from its beginning
             self._stop()
         return {f"val_{name}": value for name, value in scores.items()}
 
@@ -304,6 +310,7 @@ class Loop:
         better = self.best.offer(self.epoch, bare)
         if better and bare:
             self.best_weights = {k: v.detach().to("cpu", copy=True) for k, v in self.evaluated.state_dict().items()}
+            self._best_new = True
         self.history.append(row)
         self.journal.metrics("epoch", **row, best=better)
         self.teller.state.metrics, self.teller.state.best_epoch = row, self.best.epoch
@@ -372,6 +379,7 @@ class Loop:
             "first_loss": self._first_loss,
             "norm": self._norm,
             "best": self.best.state(),
+            "bests": dict(self._bests),
             "history": self.history,
             "factor": self.factor,
             "backs": self.backs,
@@ -384,18 +392,19 @@ class Loop:
             "fingerprint": self.fingerprint,
         }
 
+    def _finite(self) -> bool:
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
+
     def save(self, *, regular: bool = True) -> None:
         """Save a checkpoint, with the best weights beside it."""
-        if regular and not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+        if regular and not self._finite():
             return  # the next look finds the loss non-finite and steps back to the checkpoint before
         self._save_best()
-        self._best_held = self.best_weights
+        if regular:
+            self._bests[self.step] = self.best.epoch or 0
         self.checkpoints.save(self.state(), regular=regular)
-        if regular and self.checkpoints.folder:
-            self._best_saved = [*self._best_saved, self.best.epoch or 0][-2:]
-            for file in self.checkpoints.folder.glob("best-*.safetensors"):
-                if int(file.stem.split("-")[1]) not in self._best_saved:
-                    file.unlink(missing_ok=True)
+        if regular:
+            self._forget_bests()
         self.journal.timing("checkpoint", step=self.step)
         self._tell("checkpoint_saved")
 
@@ -405,8 +414,22 @@ class Loop:
 
     def _save_best(self) -> None:
         file = self._best_file()
-        if file and self.best_weights and not file.exists():
+        if file and self.best_weights and (self._best_new or not file.exists()):
             save_weights(self.best_weights, file)
+            self._best_new = False
+        elif self.best_weights and self.best.epoch is not None:
+            self._best_held[self.best.epoch] = self.best_weights
+
+    def _forget_bests(self) -> None:
+        """Leave the best weights that a kept checkpoint refers to, and no others."""
+        kept = self.checkpoints.steps()
+        self._bests = {step: epoch for step, epoch in self._bests.items() if step in kept}
+        epochs = set(self._bests.values())
+        self._best_held = {epoch: held for epoch, held in self._best_held.items() if epoch in epochs}
+        if self.checkpoints.folder:
+            for file in self.checkpoints.folder.glob("best-*.safetensors"):
+                if int(file.stem.split("-")[1]) not in epochs:
+                    file.unlink(missing_ok=True)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put the run back to a saved state."""
@@ -427,17 +450,18 @@ class Loop:
         self.stepper.accumulate = state["accumulate"]
         self.history, self.finished = [dict(row) for row in state["history"]], state["finished"]
         self.teller.messages[:0] = [m for m in state["messages"] if m not in self.teller.messages]
+        self._bests = dict(state["bests"])
         self._restore_best(state["best"])
         self._resumed_inside = self.step_in_epoch > 0
 
     def _restore_best(self, state: dict[str, Any]) -> None:
-        if self.best.epoch == state["epoch"]:
-            self.best.load(state)
-            return
+        same, self._best_new = self.best.epoch == state["epoch"], False
         self.best.load(state)
+        if same:
+            return
         file = self._best_file()
-        self.best_weights = read_weights(file) if file and file.exists() else self._best_held
-        self._best_saved = [self.best.epoch or 0]
+        found = read_weights(file) if file and file.exists() else None
+        self.best_weights = found or self._best_held.get(self.best.epoch or 0)
 
     def _say(self, text: str) -> None:
         self.journal.log(text)

@@ -21,6 +21,7 @@ from torch import nn
 
 from trainwell.training.batches import source
 from trainwell.training.machine import resolve_device
+from trainwell.training.memory import give_back
 from trainwell.training.program import Program
 from trainwell.training.trial import Trial, untouched
 from trainwell.training.weights import write_text
@@ -28,6 +29,7 @@ from trainwell.training.weights import write_text
 WORTH = 1.15  # a choice must be this many times as fast: timings scatter by about a tenth
 SECONDS = 1.2  # for all timings
 ROUNDS = 3
+SAMPLES = 128  # of a batch that are timed: as telling as more, in less memory
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ class Picked:
         chosen = self.seconds.get(str(self.choice))
         if chosen is None or len(self.seconds) < 2:
             return "nothing to choose"
-        ratios = [f"{s / chosen:.2f} × {name}" for name, s in self.seconds.items() if name != str(self.choice)]
-        return f"a step of it takes 1, others take {', '.join(ratios)}{'; measured before' if self.remembered else ''}"
+        ratios = [
+            f"{name} takes {s / chosen:.2f} times as long"
+            for name, s in self.seconds.items()
+            if name != str(self.choice)
+        ]
+        return f"measured{' before' * self.remembered}: {', '.join(ratios)}"
 
 
 def pick(
@@ -80,8 +86,10 @@ def pick(
         return Picked(Choice(**known["choice"]), known["seconds"], remembered=True)
     with untouched(program.train):
         torch.manual_seed(0)
-        batch = next(iter(source(program.train, program.batch_size, False, 0, device).epoch(1)))
+        size = min(program.batch_size, SAMPLES)
+        batch = next(iter(source(program.train, size, False, 0, device).epoch(1)))
         seconds = _time_all(program, device, allowed, batch, tell)
+        seconds = {name: value * program.batch_size / size for name, value in seconds.items()}
     plain = allowed[0]
     best = min(allowed, key=lambda choice: seconds[str(choice)])
     chosen = best if seconds[str(plain)] >= WORTH * seconds[str(best)] else plain
@@ -133,6 +141,7 @@ def _time_all(
             if round_number == 0:
                 seconds = min(seconds, _time_step(trials[layout], batch, device))
             times.setdefault(str(choice), []).append(seconds)
+            give_back()
         fastest = min(min(values) for values in times.values())
         alive = [c for c in alive if c == allowed[0] or min(times[str(c)]) < 1.5 * fastest]
         if time.perf_counter() > deadline:

@@ -59,7 +59,7 @@ class Data(Section):
         None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="K/N: fold K of N is the test part; --folds sets it"
     )
     seed: int | None = Field(None, ge=0, description="seed of the split; training.seed when absent")
-    skip_bad: bool = Field(False, description="leave out files that cannot be read instead of stopping")
+    skip_bad: bool = Field(False, description="leave out damaged pictures instead of stopping")
     root: str | None = Field(None, description="folder with known data sets; $TRAINWELL_DATA when absent")
     image_size: int | None = Field(
         None, ge=4, le=1024, description="pixels a side for a folder of images; typical size when absent"
@@ -81,7 +81,9 @@ class Loss(Section):
     """What is minimized."""
 
     name: str = Field("auto", description="cross_entropy, bce, mse, huber, l1, or FILE.py:FUNCTION of (output, target)")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | Auto = Field("auto", description="share of the target spread over all classes, in [0, 1)")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
+        "auto", description="share of the target spread over all classes, in [0, 1)"
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: every class has the same total weight"
     )
@@ -92,7 +94,9 @@ class OptimizerSection(Section):
 
     name: Literal["auto", "adamw", "sgd"] = Field("auto", description="adamw, or sgd with Nesterov momentum")
     lr: float | None = Field(None, gt=0, description="peak learning rate; found by a range test when absent")
-    weight_decay: Annotated[float, Field(ge=0)] | Auto = Field("auto", description="decay of matrices and kernels; none on norms and biases")
+    weight_decay: Annotated[float, Field(ge=0)] | Auto = Field(
+        "auto", description="decay of matrices and kernels; none on norms and biases"
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     beta2: float = Field(0.99, ge=0, lt=1, description="of adamw: memory of the squared gradient")
     clip_norm: float = Field(0.0, ge=0, description="largest global norm of the gradient; 0: no clipping")
@@ -103,7 +107,9 @@ class Schedule(Section):
     """How the rate changes, after every batch."""
 
     name: Literal["one-cycle", "cosine", "linear", "constant"] = Field("one-cycle", description="shape of the schedule")
-    warmup: Annotated[float, Field(ge=0, lt=1)] | Auto = Field("auto", description="share of the steps over which the rate grows to its peak")
+    warmup: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
+        "auto", description="share of the steps over which the rate grows to its peak"
+    )
     end: float = Field(0.0, ge=0, le=1, description="factor on the rate at the last step")
 
 

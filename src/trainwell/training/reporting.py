@@ -13,7 +13,7 @@ from trainwell import nn, report
 from trainwell.data import Dataset
 from trainwell.training.assess import Assessment
 from trainwell.training.describe import example_of
-from trainwell.training.environment import peak_bytes
+from trainwell.training.memory import peak_bytes
 from trainwell.training.metrics import calibration_bins
 from trainwell.training.rate import RateSearch
 from trainwell.training.restore import read_lines

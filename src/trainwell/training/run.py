@@ -12,7 +12,7 @@ from trainwell.training.batches import moved
 from trainwell.training.evaluation import outputs
 from trainwell.training.predictions import probabilities
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 256
 
 
 @dataclass

@@ -10,6 +10,11 @@ from trainwell.training.predictions import class_codes, head, probabilities
 HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "r2", "f1", "auroc"})
 
 
+def names(task: str) -> tuple[str, ...]:
+    """The scores that a pass over data of this task may give."""
+    return ("loss", "rmse", "r2") if task in ("regression", "reconstruction") else ("loss", "accuracy")
+
+
 class Scores:
     """Running sums of a pass; sums of counts and float64, so that they do not depend on the batch size.
 

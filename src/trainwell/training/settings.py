@@ -32,8 +32,12 @@ class Running(Section):
     )
     max_minutes: float = Field(0.0, ge=0, description="time budget in minutes, over all resumes; 0: none")
     deterministic: bool = Field(True, description="the same bits each time on the same machine")
-    checkpoint_every: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="steps between checkpoints; auto: about 20 seconds")
-    log_every: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="steps between looks at the loss; auto: 20 looks an epoch")
+    checkpoint_every: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="steps between checkpoints; auto: about 20 seconds"
+    )
+    log_every: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="steps between looks at the loss; auto: 20 looks an epoch"
+    )
     threshold: Annotated[float, Field(ge=0, le=1)] | Auto = Field(
         0.5, description="probability from which a binary answer is yes; auto: best balanced accuracy on validation"
     )

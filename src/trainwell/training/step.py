@@ -193,7 +193,8 @@ class Stepper:
         n = batch_length(batch)
         if n // self.accumulate <= SMALLEST_PART:
             raise JobError(
-                f"Memory ran out with {min(n, SMALLEST_PART)} samples at a time.", "Use a smaller model or smaller inputs, or another device."
+                f"Memory ran out with {min(n, SMALLEST_PART)} samples at a time.",
+                "Use a smaller model or smaller inputs, or another device.",
             ) from error
         self.accumulate *= 2
         if torch.cuda.is_available():
