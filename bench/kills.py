@@ -95,7 +95,9 @@ def main() -> None:
             places[where(victim)] += 1
             code = process.returncode
             wrong += chosen.mode == "signals" and code not in (128 + number, 0)
-            print(f"{stops}: {number.name} after {limit:.1f} s ({where(victim)}): exit {code}, {took:.2f} s", flush=True)
+            print(
+                f"{stops}: {number.name} after {limit:.1f} s ({where(victim)}): exit {code}, {took:.2f} s", flush=True
+            )
     print(f"{stops} stops ({dict(places)}), {finished} runs compared, {wrong} wrong, {slow} slower than {LIMIT:g} s")
     shutil.rmtree(root)
     sys.exit(bool(wrong or slow))

@@ -26,7 +26,15 @@ def cases() -> dict[str, tuple]:
     table = torch.rand(6000, 20, generator=generator)
     classes = torch.randint(0, 10, (6000,), generator=generator)
     return {
-        "cnn 3x32x32, batch 128, sgd, bf16": (lambda: parts.cnn((3, 32, 32), 10), images, classes[:2048], 128, 2, sgd, "bfloat16"),
+        "cnn 3x32x32, batch 128, sgd, bf16": (
+            lambda: parts.cnn((3, 32, 32), 10),
+            images,
+            classes[:2048],
+            128,
+            2,
+            sgd,
+            "bfloat16",
+        ),
         "mlp 784-512-512-10, batch 128, adamw": (lambda: _mlp(784, 512), pixels, classes, 128, 4, adamw, "float32"),
         "mlp 20-64-64-10, batch 32, adamw": (lambda: _mlp(20, 64), table, classes, 32, 4, adamw, "float32"),
     }

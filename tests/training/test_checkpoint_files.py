@@ -274,6 +274,10 @@ def test_loaded_states_share_no_memory():
     third.load_state_dict(first.state_dict())
     mine, theirs, shared = (next(iter(o.state.values()))["exp_avg"].data_ptr() for o in (first, second, third))
     assert mine != theirs and mine == shared
+    for p in target.parameters():
+        p.grad = torch.ones_like(p)
+    second.step()
+    assert {float(s["step"]) for s in first.state.values()} == {1.0}  # the count of steps is not shared either
 
 
 def test_a_state_of_before_the_layout_changed_is_laid_out_when_the_run_begins():

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -334,3 +335,20 @@ def test_folds_are_runs_of_their_own_and_cover_every_row_once(runs, tmp_path):
     assert sorted(np.concatenate(tests).tolist()) == list(range(240))
     with pytest.raises(InputError, match="--folds is 1"):
         jobs.cross_validate(str(runs.table), recipe, 1)
+
+
+def test_tensorboard_without_its_package_is_said_before_the_training(runs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    recipe = fast(f"output.folder={tmp_path / 'run'}", "data.target=kind", "training.tensorboard=true")
+    with pytest.raises(
+        InputError, match=r"training.tensorboard needs the package tensorboard.*trainwell\[tensorboard\]"
+    ):
+        jobs.train(str(runs.table), recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mnist_is_read_and_learned(data_root, tmp_path):
+    recipe = fast(
+        f"output.folder={tmp_path / 'run'}", f"data.root={data_root}", "training.epochs=1", "training.batch_size=512"
+    )
+    assert jobs.train("mnist", recipe).metrics["test"]["accuracy"] > 0.85

@@ -283,7 +283,7 @@ def test_best_weights_outlive_a_stop_and_a_truncated_checkpoint(tmp_path):
     """The best epoch of an older checkpoint stays on disk as long as the checkpoint does."""
 
     def make():
-        return program(mlp(), epochs=8, optimizer=partial(torch.optim.SGD, lr=0.7, momentum=0.9))
+        return program(mlp(), epochs=8, optimizer=partial(torch.optim.SGD, lr=0.02))  # better every epoch
 
     training = Training(log_every=4, checkpoint_every=12)
     whole = fit(make(), training=training, folder=tmp_path / "whole")
@@ -293,6 +293,9 @@ def test_best_weights_outlive_a_stop_and_a_truncated_checkpoint(tmp_path):
             fit(make(), training=training, folder=folder, callbacks=[kill_at(step - 12)])
         with pytest.raises(stopping.Stopped):
             fit(make(), training=training, folder=folder, callbacks=[kill_at(step)], resume=True)
+        for file in (folder / "checkpoint").glob("*.pt"):
+            best = checkpoint.read(file)["best"]["epoch"]
+            assert best is None or (folder / "checkpoint" / f"best-{best:05d}.safetensors").is_file(), file
         checkpoints = sorted((folder / "checkpoint").glob("*.pt"), key=lambda f: f.stem.split("-")[1])
         for newest in checkpoints[-2:] if len(checkpoints) > 2 else checkpoints[-1:]:
             newest.write_bytes(b"")

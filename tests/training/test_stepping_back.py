@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from small_programs import FEATURES, N, mlp, program, table, weights
+from small_programs import FEATURES, N, mlp, program, run_in_pieces, table, weights
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -210,3 +210,37 @@ def test_best_weights_go_back_with_the_state_they_belong_to(folder, tmp_path):
     assert any("went back" in note for note in run.notes)
     assert found == pytest.approx(min(row["val_loss"] for row in run.history), abs=1e-6)
     assert found == pytest.approx(run.history[run.best_epoch - 1]["val_loss"], abs=1e-6)
+
+
+def test_the_best_weights_of_a_first_attempt_are_not_taken_for_those_of_the_second(tmp_path):
+    """Epoch 1 is best twice: at the full rate, which fails later, and at half of it; the run is stopped after each."""
+
+    class Trap(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x):
+            if self.training:
+                return torch.where(self.w > 1.3, torch.inf, -self.w) + 0 * x
+            return self.w + 0 * x
+
+    x = torch.zeros(4, 1)
+
+    def make():
+        return unstable(
+            model=Trap(),
+            train=(x, x),
+            val=(x, x),
+            loss=lambda output, y: output.mean(),
+            optimizer=partial(torch.optim.SGD, lr=0.5),
+            task="regression",
+            batch_size=2,
+            epochs=2,
+        )
+
+    training = Training(log_every=1)
+    whole = fit(make(), training=training)
+    pieces = run_in_pieces(make, training, tmp_path, [(3, "step_end"), (3, "step_end")])
+    assert float(whole.model.w.detach()) == float(pieces.model.w.detach()) == 0.5
+    assert whole.best_epoch == pieces.best_epoch == 1

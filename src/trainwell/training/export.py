@@ -6,6 +6,7 @@ table is written as JSON beside the model. Classifiers answer with probabilities
 """
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def export_run(run: Run, output: Path) -> dict[str, Any]:
     example = export_inputs(run.schema, EXAMPLE_ROWS)
     output.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exporters warn about their own insides
+        warnings.simplefilter("ignore")  # exporters warn and log about their own insides
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         answer = _onnx(model, example, output, run.schema) if output.suffix == ".onnx" else _pt2(model, example, output)
     difference = 0.0
     for rows in (1, 3, 50):
