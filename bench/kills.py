@@ -1,10 +1,12 @@
 """Stop one run again and again, resume it each time, and compare the bytes with those of an undisturbed run.
 
     python bench/kills.py kill [--times 25] [--seed 0]      # kill -9 at random moments
-    python bench/kills.py signals [--times 25] [--seed 0]   # SIGTERM or Ctrl-C, also in the rate search, a save and the report
+    python bench/kills.py signals [--times 25] [--seed 0]   # SIGTERM or Ctrl-C, also outside training
 
-Both runs start from one recipe with the measured picks written in; for ``signals`` the learning rate is left open, so that it is
-searched again. Prints every stop with the part of the run that it hit, and whether weights and metrics are equal in the end.
+Both runs start from one recipe with the measured picks written in; for ``signals`` the learning rate is left open,
+so that it is
+searched again. Prints every stop with the part of the run that it hit, and whether weights and metrics are equal in
+the end.
 """
 
 import argparse

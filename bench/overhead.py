@@ -2,7 +2,8 @@
 
     python bench/overhead.py [--rounds 9]
 
-Prints one ratio a case: the median over rounds of (engine seconds / bare seconds), both measured in the same round, in turns. Below 1.05
+Prints one ratio a case: the median over rounds of (engine seconds / bare seconds), both measured in the same round,
+in turns. Below 1.05
 is the aim. Validation, checkpoints and the report are left out on both sides: only steps are compared.
 """
 

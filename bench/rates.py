@@ -1,8 +1,10 @@
-"""What range tests see on the data sets at hand: where the loss falls, where it turns, and the suggested rate, for several seeds.
+"""What range tests see on the data sets at hand: where the loss falls, where it turns, and the suggested rate, for
+several seeds.
 
     TRAINWELL_DATA=… python bench/rates.py [digits penguins titanic diamonds mnist cifar10]
 
-The margin in ``optim/range_test.py`` was chosen so that the suggestions lie near the rates that train best (``bench/defaults.md``).
+The margin in ``optim/range_test.py`` was chosen so that the suggestions lie near the rates that train best
+(``bench/defaults.md``).
 """
 
 import os

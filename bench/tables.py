@@ -2,7 +2,8 @@
 
     TRAINWELL_DATA=… python bench/tables.py [--seeds 5] [--only titanic]
 
-Prints the score on the held-out part (accuracy, or R² for diamonds) of each seed, the means and the seconds of each run. A seed is
+Prints the score on the held-out part (accuracy, or R² for diamonds) of each seed, the means and the seconds of each
+run. A seed is
 of the split, the initialization and the order of samples.
 """
 
@@ -56,7 +57,8 @@ def main() -> None:
             theirs.append(boosted(load(root / f"{name}.csv", target=target, split=SplitOptions(seed=seed))))
         print(
             f"{name} {metric}: trainwell {np.mean(ours):.4f} ({' '.join(f'{v:.3f}' for v in ours)}), "
-            f"boosting {np.mean(theirs):.4f} ({' '.join(f'{v:.3f}' for v in theirs)}), at most {max(seconds):.0f} s a run",
+            f"boosting {np.mean(theirs):.4f} ({' '.join(f'{v:.3f}' for v in theirs)}), at most "
+            f"{max(seconds):.0f} s a run",
             flush=True,
         )
 

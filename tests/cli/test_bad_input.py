@@ -55,7 +55,9 @@ def listing(folder: pathlib.Path) -> dict[str, str]:
     """Every file and folder below, with the hash of its content."""
     paths = sorted(folder.rglob("*"))
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "folder"
         for path in paths
     }
 
@@ -131,7 +133,9 @@ def test_a_missing_file_suggests_the_nearest_name(refused):
     assert "no file or folder 'house.csv'" in said and 'Did you mean "houses.csv"?' in said
 
 
-@pytest.mark.parametrize("content", [(), ("readme.md",), ("cat/notes.txt", "dog/notes.txt")], ids=["empty", "a text", "classes of texts"])
+@pytest.mark.parametrize(
+    "content", [(), ("readme.md",), ("cat/notes.txt", "dog/notes.txt")], ids=["empty", "a text", "classes of texts"]
+)
 def test_a_folder_without_pictures_or_tables(content, refused):
     pathlib.Path("photos").mkdir()
     for name in content:
@@ -201,7 +205,11 @@ TABLES: dict[str, tuple[list[str], str, str]] = {  # lines, target, what is said
     "no such column": (rows(), "kid", "no column 'kid'. Did you mean \"kind\"?"),
     "an empty target": ([re.sub("high|low", "", line) for line in rows()], "kind", "The target 'kind' of t is empty"),
     "one class": (LOW_ONLY, "kind", "has only one class, 'low'. Give rows of at least two classes."),
-    "text in a number column": ([*rows(), "oops,0.1,low"], "kind", f"'a' holds numbers in 99% of its cells, but row {N + 1}"),
+    "text in a number column": (
+        [*rows(), "oops,0.1,low"],
+        "kind",
+        f"'a' holds numbers in 99% of its cells, but row {N + 1}",
+    ),
     "ragged lines": ([*rows(), "1,2,low,4"], "kind", "no regular table"),
     "a header alone": (rows()[:1], "kind", "t.csv"),
     "an empty file": ([], "kind", "t.csv"),
@@ -262,7 +270,10 @@ def test_an_array_of_objects_is_never_unpickled(refused, home):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--set", "optimizer.learning_rate=0.1"), "no field optimizer.learning_rate (given 0.1). Did you mean optimizer.lr?"),
+        (
+            ("--set", "optimizer.learning_rate=0.1"),
+            "no field optimizer.learning_rate (given 0.1). Did you mean optimizer.lr?",
+        ),
         (("--set", "training.epoch=3"), "Did you mean training.epochs?"),
         (("--set", "optimiser.lr=0.1"), "Did you mean optimizer?"),
         (("--set", "optimizer.name=adam"), "optimizer.name is 'adam'"),
@@ -288,7 +299,10 @@ def test_a_wrong_setting_names_the_right_one(words, said, refused):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[optimizer]\nlearning_rate = 0.1\n", "r.toml: there is no field optimizer.learning_rate (given 0.1). Did you mean optimizer.lr?"),
+        (
+            "[optimizer]\nlearning_rate = 0.1\n",
+            "r.toml: there is no field optimizer.learning_rate (given 0.1). Did you mean optimizer.lr?",
+        ),
         ("[optimizer]\nlr = -0.5\n", "r.toml: optimizer.lr is -0.5. It should be greater than 0."),
         ("[optimizer]\nlr = 'fast'\n", "r.toml: optimizer.lr is 'fast'"),
         ("[optimizer\nlr = 0.1\n", "r.toml cannot be read"),
@@ -362,9 +376,16 @@ def test_an_unfinished_run_answers_nothing_yet(stopped, refused):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("lr = 0.05", "lr = 0.06"), ("width = 8", "width = 9"), ("epochs = 3", "epochs = 4"), ("batch_size = 16", "batch_size = 8")],
+    [
+        ("lr = 0.05", "lr = 0.06"),
+        ("width = 8", "width = 9"),
+        ("epochs = 3", "epochs = 4"),
+        ("batch_size = 16", "batch_size = 8"),
+    ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused_and_the_run_goes_on_with_its_own(old, new, stopped, refused, finished, run):
+def test_a_checkpoint_of_another_recipe_is_refused_and_the_run_goes_on_with_its_own(
+    old, new, stopped, refused, finished, run
+):
     path = stopped / "recipe.toml"
     own = path.read_text()
     assert old in own
@@ -373,7 +394,9 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_the_run_goes_on_with_its_
     assert "the checkpoint in run was made with another" in said and "that the run was started with" in said
     path.write_text(own)
     assert run("resume", "run", "--quiet").code == 0
-    assert {name: (stopped / name).read_bytes() for name in ENDS} == {name: (finished / name).read_bytes() for name in ENDS}
+    assert {name: (stopped / name).read_bytes() for name in ENDS} == {
+        name: (finished / name).read_bytes() for name in ENDS
+    }
 
 
 def test_checkpoints_that_are_all_cut_short(stopped, refused):
@@ -387,7 +410,9 @@ def test_one_checkpoint_that_is_cut_short_is_passed_over_with_a_sentence(stopped
     done = run("resume", "run")
     said = " ".join(done.err.split())
     assert done.code == 0 and "stopped-000000005.pt cannot be read" in said and "older checkpoint is used" in said
-    assert {name: (stopped / name).read_bytes() for name in ENDS} == {name: (finished / name).read_bytes() for name in ENDS}
+    assert {name: (stopped / name).read_bytes() for name in ENDS} == {
+        name: (finished / name).read_bytes() for name in ENDS
+    }
 
 
 class Payload:
@@ -506,7 +531,9 @@ def test_a_disk_that_fills_up_inside_a_run_loses_nothing(what, home, finished, r
     assert [path.name for path in kept] == ["step-000000002.pt", "step-000000004.pt"]
     assert checkpoint.read(kept[-1])["step"] == 4 and not list(folder.rglob("*.tmp"))
     assert run("resume", "run", "--quiet").code == 0
-    assert {name: (folder / name).read_bytes() for name in ENDS} == {name: (finished / name).read_bytes() for name in ENDS}
+    assert {name: (folder / name).read_bytes() for name in ENDS} == {
+        name: (finished / name).read_bytes() for name in ENDS
+    }
 
 
 @pytest.fixture
@@ -528,7 +555,9 @@ def test_a_journal_that_cannot_grow_is_one_sentence(name, full_device, stopped, 
     (stopped / name).unlink()
     (stopped / name).write_bytes(own)
     assert run("resume", "run", "--quiet").code == 0
-    assert {name: (stopped / name).read_bytes() for name in ENDS} == {name: (finished / name).read_bytes() for name in ENDS}
+    assert {name: (stopped / name).read_bytes() for name in ENDS} == {
+        name: (finished / name).read_bytes() for name in ENDS
+    }
 
 
 # ---- as a process ------------------------------------------------------------------------------------------------

@@ -74,7 +74,9 @@ class Recorder(nn.Module):
 def numbered(kind, seen=None):
     """A program whose model notes the order of the rows, from tensors, a dataset or a loader; it learns nothing."""
     x = torch.arange(float(N))[:, None]
-    data = {"tensors": (x, x), "dataset": Numbered(), "loader": DataLoader(Numbered(), batch_size=8, shuffle=True)}[kind]
+    data = {"tensors": (x, x), "dataset": Numbered(), "loader": DataLoader(Numbered(), batch_size=8, shuffle=True)}[
+        kind
+    ]
     model = Recorder()
     model.seen = [] if seen is None else seen
     return program(model=model, train=data, val=None, loss=nn.MSELoss(), optimizer=lambda p: torch.optim.SGD(p, lr=0.0))

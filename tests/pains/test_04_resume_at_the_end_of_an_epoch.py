@@ -6,7 +6,13 @@ from pain_programs import STEPS, interrupted, program
 
 @pytest.mark.parametrize(
     ("step", "event"),
-    [(STEPS, "step_end"), (STEPS, "validation_start"), (STEPS, "validation_end"), (2 * STEPS, "step_end"), (3 * STEPS, "step_end")],
+    [
+        (STEPS, "step_end"),
+        (STEPS, "validation_start"),
+        (STEPS, "validation_end"),
+        (2 * STEPS, "step_end"),
+        (3 * STEPS, "step_end"),
+    ],
 )
 def test_no_epoch_is_skipped(step, event, tmp_path):
     trained = []

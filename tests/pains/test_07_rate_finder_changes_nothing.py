@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from pain_programs import mlp, program, table, weights
-from torch import nn
 from torch.nn.functional import cross_entropy
 
+from trainwell.errors import JobError
 from trainwell.training import Recipe, jobs
 from trainwell.training.rate import search_rate
 
@@ -67,19 +67,12 @@ def test_the_rate_that_is_said_is_the_rate_that_is_used_and_written(tmp_path):
     assert {line["lr"] for line in lines if line["event"] == "step"} == {rate}
 
 
-@pytest.mark.parametrize("kind", ["flat", "falling"])
-def test_no_rate_is_an_error_and_never_none(kind):
-    from trainwell.errors import JobError
-
+def test_no_rate_is_an_error_and_never_none():
     def flat(output, y):
         return output.sum() * 0 + 1.0
 
-    made = program(loss=flat if kind == "flat" else nn.CrossEntropyLoss(), task="classification")
-    if kind == "flat":
-        with pytest.raises(JobError, match="found no learning rate"):
-            search_rate(made, seed=0, device="cpu")
-    else:
-        assert search_rate(made, seed=0, device="cpu").suggestion > 0
+    with pytest.raises(JobError, match="found no learning rate"):
+        search_rate(program(loss=flat, task="classification"), seed=0, device="cpu")
 
 
 def test_a_rate_of_a_program_that_has_one_already_is_its_own_business():

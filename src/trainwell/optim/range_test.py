@@ -5,12 +5,12 @@ matter and rises again once steps overshoot. With the smoothed loss s(r), its st
 
     fall   r₁ = first rate at which half of the descent s₀ − s* is done
     turn   r₂ = last rate before s climbs back above s* + 10 % of the descent (the last rate where it does not)
-    rate   √(r₁ r₂) / 3
+    rate   r₁^¾ r₂^¼ / 1.5
 
-The geometric middle of the usable range depends little on where the test begins and ends or on the order of samples,
-unlike the point of steepest descent. The third is for the difference between a short test and a long run: in the test
-each rate acts for a step, in training the same rate acts for hundreds, on weights that are better already. It was
-measured on six data sets with two optimizers (``bench/rates.py``).
+A mean over the usable range, on the logarithmic scale, depends little on where the test begins and ends or on the order
+of samples, unlike the point of steepest descent. It lies nearer to the fall than to the turn, since in the test each
+rate acts for one step and in training for hundreds, on weights that are better already. The weights and the margin
+were chosen on seven data sets with two optimizers (``bench/rates.py``, ``bench/defaults.md``).
 Source: deck M, choosing the learning rate; Smith 2017, §3.3, arXiv:1506.01186.
 """
 
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MARGIN = 3.0
+MARGIN = 1.5
+TOWARDS_FALL = 0.75
 
 
 def smoothed(losses: Sequence[float], weight: float = 0.9) -> np.ndarray:
@@ -31,7 +32,7 @@ def smoothed(losses: Sequence[float], weight: float = 0.9) -> np.ndarray:
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate in the middle of the range that trains; see the module's text.
+    """A rate inside the range that trains; see the module's text.
 
     Args:
         rates: rising, one a step.
@@ -56,4 +57,4 @@ def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
     fall = int(np.argmax(curve <= start - 0.5 * descent))
     above = np.flatnonzero(curve[lowest:] > curve[lowest] + 0.1 * descent)
     turn = lowest + int(above[0]) - 1 if len(above) else end - 1
-    return float(np.sqrt(r[fall] * r[max(turn, fall)])) / MARGIN
+    return float(r[fall] ** TOWARDS_FALL * r[max(turn, fall)] ** (1 - TOWARDS_FALL)) / MARGIN

@@ -112,7 +112,13 @@ class FromLoader:
         self.generators = own_generators(data)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """All batches of the epoch; the first ``start`` are drawn and thrown away."""
+        """All batches of the epoch; the first ``start`` are drawn and thrown away.
+
+        A sampler that asks for it is told the epoch: ``DistributedSampler`` repeats one order otherwise.
+        """
+        for holder in _samplers(self.loader):
+            if hasattr(holder, "set_epoch"):
+                holder.set_epoch(epoch)
         for i, batch in enumerate(self.loader):
             if i >= start:
                 yield moved(batch, self.device)
@@ -122,9 +128,12 @@ def own_generators(data: Any) -> list[torch.Generator]:
     """The generators that a ``DataLoader`` and its samplers draw from instead of the global one."""
     if not isinstance(data, DataLoader):
         return []
-    holders = (data, data.sampler, data.batch_sampler, getattr(data.batch_sampler, "sampler", None))
-    found = [getattr(holder, "generator", None) for holder in holders]
+    found = [getattr(holder, "generator", None) for holder in (data, *_samplers(data))]
     return list(dict.fromkeys(generator for generator in found if generator is not None))
+
+
+def _samplers(data: DataLoader) -> list[Any]:
+    return [data.sampler, data.batch_sampler, getattr(data.batch_sampler, "sampler", None)]
 
 
 Source = InMemory | FromDataset | FromLoader

@@ -59,7 +59,7 @@ def _images(dataset: Dataset, rows: int) -> Defaults:
         batch_size=batch,
         epochs=epochs,
         warmup=0.25,
-        label_smoothing=0.1 if dataset.task in ("classification", "binary") else 0.0,
+        label_smoothing=0.05 if dataset.task in ("classification", "binary") else 0.0,
         flip=colour and not tiny,
         pad=0 if tiny else max(2, round(min(height, width) / 16)),
         options={} if colour and not tiny else {"width": 32},

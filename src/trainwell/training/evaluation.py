@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.training.batches import FromDataset, InMemory, Source, source
+from trainwell.training.modes import evaluating
 from trainwell.training.scores import Scores
 from trainwell.training.step import Forward, parts
 
@@ -32,9 +33,7 @@ def score(
 ) -> dict[str, float]:
     """Loss and scores of the model in evaluation mode; the mode is put back."""
     scores = Scores(task, forward.program.loss, threshold)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for i, batch in enumerate(batches.epoch(1)):
             if forward.program.step is not None:
                 scores.add(None, None, forward.loss(model, batch), forward.share(batch))
@@ -44,8 +43,6 @@ def score(
                 scores.add(output, y, forward.loss_of(output, y, weight[0] if weight else None), forward.share(batch))
             if progress:
                 progress((i + 1) / batches.batches)
-    finally:
-        model.train(was_training)
     return scores.result()
 
 
@@ -58,12 +55,8 @@ def outputs(
         x: tensors or arrays with the samples first (or a tuple or dict of them).
         batch_size: samples a pass, bounding the memory.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return torch.cat(list(_outputs(model, x, batch_size, device, progress)))
-    finally:
-        model.train(was_training)
 
 
 @torch.no_grad()

@@ -196,5 +196,6 @@ def _check(train: Any, program: Program, training: Training) -> None:
     known = names(program.guessed_task())
     if program.val is not None and training.monitor not in ("auto", "last", *known):
         raise InputError(
-            f"training.monitor: there is no validation score {training.monitor!r}.", f"Choose one of {', '.join(known)}."
+            f"training.monitor: there is no validation score {training.monitor!r}.",
+            f"Choose one of {', '.join(known)}.",
         )

@@ -30,6 +30,7 @@ from trainwell.training.checkpoint import (
 )
 from trainwell.training.evaluation import score
 from trainwell.training.journal import Journal
+from trainwell.training.modes import frozen, set_training
 from trainwell.training.program import Program
 from trainwell.training.rates import current_rate, scale_rates
 from trainwell.training.settings import Training
@@ -72,6 +73,7 @@ class Loop:
         self.model: nn.Module = program.model
         self.optimizer: Optimizer = program.optimizer  # type: ignore[assignment]
         self.scheduler = program.scheduler
+        self.frozen = frozen(self.model)
         self.forward = Forward(program, training.dtype, device)
         model: Any = torch.compile(self.model) if training.compile else self.model
         self.stepper = Stepper(
@@ -181,7 +183,7 @@ class Loop:
         """Train to the end of the epoch; False if it was thrown back to an earlier point."""
         if self.step_in_epoch >= self.train.batches or self.teller.state.stopping:
             return True
-        self.model.train()
+        set_training(self.model, self.frozen)
         state, stepper, callbacks = self.teller.state, self.stepper, bool(self.teller.callbacks)
         every, save_every, clipping = self.training.log_every, self.training.checkpoint_every, self.program.clip_grad
         batches = self._batches()

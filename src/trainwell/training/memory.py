@@ -1,7 +1,6 @@
 """Memory of this process: how much it held at most, and giving back what was freed."""
 
 import ctypes
-import gc
 import sys
 
 
@@ -17,7 +16,6 @@ def peak_bytes() -> int | None:
 
 def give_back() -> None:
     """Return freed memory to the system; glibc keeps it otherwise, and layouts tried in turn would add up."""
-    gc.collect()
     if sys.platform == "linux":
         try:
             ctypes.CDLL("libc.so.6").malloc_trim(0)

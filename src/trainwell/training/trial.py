@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from trainwell.training.batches import own_generators
 from trainwell.training.checkpoint import random_state, set_random_state
+from trainwell.training.modes import frozen, set_training
 from trainwell.training.program import Program
 from trainwell.training.step import Forward, Stepper
 
@@ -49,7 +50,8 @@ class Trial:
         model = copy.deepcopy(program.model).to(device)
         if channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = model.train()
+        self.model = model
+        set_training(model, frozen(model))
         self.optimizer = rebuilt(program, model)
         if lr is not None:
             self.rate(lr)
