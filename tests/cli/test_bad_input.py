@@ -1,4 +1,4 @@
-"""Wrong input, damaged files and a full disk: one sentence and a remedy, and what was on disk before stays as it was."""
+"""Wrong input, damaged files and a full disk: one sentence and a remedy, and what was on disk stays as it was."""
 
 import errno
 import gzip

@@ -1,4 +1,4 @@
-"""Lightning-AI/pytorch-lightning#17543: resumed ≠ uninterrupted, even when deterministic; the global step is off by one."""
+"""Lightning-AI/pytorch-lightning#17543: resumed ≠ uninterrupted though deterministic; the global step is off by one."""
 
 import pytest
 import torch

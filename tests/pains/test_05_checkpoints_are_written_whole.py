@@ -1,4 +1,5 @@
-"""Lightning-AI/pytorch-lightning#688 → #19970, huggingface/transformers#27820: a write that is cut off ruins the checkpoint."""
+"""Lightning-AI/pytorch-lightning#688 → #19970, huggingface/transformers#27820, #35580 → #36112: checkpoints are not
+written atomically, so a write that is cut off ruins the only one."""
 
 import pytest
 import torch

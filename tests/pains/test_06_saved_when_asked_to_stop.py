@@ -23,6 +23,7 @@ RECIPE = Recipe().override(
         "data.target=kind",
     ]
 )
+TOLD = ("stage", "message")
 STAGES = ["classes of kind", "searching the learning rate", "evaluating", "writing the report"]
 
 
@@ -33,26 +34,41 @@ def test_a_signal_at_any_moment_of_the_loop_is_heard(event, tmp_path):
     assert again.history == fit(program(), training=SETTINGS).history
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_signal_in_any_stage_is_heard_and_the_run_can_go_on(stage, tmp_path):
+@pytest.fixture
+def train(tmp_path):
+    """Train on a small table into a folder of this name."""
     numbers = np.random.default_rng(0).normal(size=(80, 2))
     lines = [f"{a:.3f},{b:.3f},{'high' if a + b > 0 else 'low'}" for a, b in numbers]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *lines]) + "\n")
 
-    def kill(event, state):
-        if event in ("stage", "message") and stage in state.text.lower():
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def train(folder, callbacks=()):
+    def call(folder, callbacks=()):
         recipe = RECIPE.override([f"output.folder='{tmp_path / folder}'"])
         return jobs.train(str(tmp_path / "t.csv"), recipe, callbacks=callbacks)
 
+    return call
+
+
+def assert_stopped_and_resumed(train, wanted):
+    def kill(event, state):
+        if wanted(event, state):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     with pytest.raises(stopping.Stopped) as stopped:
         train("again", [kill])
-    assert stopped.value.folder == tmp_path / "again" and stopped.value.signum == signal.SIGTERM
+    assert stopped.value.folder.name == "again" and stopped.value.signum == signal.SIGTERM
     again, whole = jobs.resume(stopped.value.folder), train("whole")
     assert again.metrics == whole.metrics
     assert (again.folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_in_any_stage_is_heard_and_the_run_can_go_on(stage, train):
+    assert_stopped_and_resumed(train, lambda event, state: event in TOLD and stage in state.text.lower())
+
+
+@pytest.mark.parametrize("last", ["validation_end", "checkpoint_saved", "run_end"])
+def test_a_signal_after_the_last_step_is_heard_before_the_run_is_evaluated(last, train):
+    assert_stopped_and_resumed(train, lambda event, state: event == last and state.step == state.steps)
 
 
 def test_a_flag_that_only_the_step_reads_is_never_seen_after_the_last_step():  # control

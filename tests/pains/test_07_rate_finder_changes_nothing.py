@@ -1,5 +1,5 @@
-"""Lightning-AI/pytorch-lightning#6675, #10557, #21068: the rate finder leaves the weights changed, returns None, or logs a
-rate that it never sets."""
+"""Lightning-AI/pytorch-lightning#6675, #10557, #21068, davidtvs/pytorch-lr-finder#11: the rate finder leaves the
+weights changed, returns None, or logs a rate that it never sets."""
 
 import json
 from functools import partial

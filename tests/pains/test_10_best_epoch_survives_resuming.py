@@ -1,5 +1,5 @@
-"""huggingface/transformers#28539, #12685, roboflow/rf-detr#969: the best checkpoint is inconsistent, keeping it turns other
-saves off, and the best average is forgotten on resume and overwritten by a worse one."""
+"""huggingface/transformers#28539, #12685, roboflow/rf-detr#969: the best checkpoint is inconsistent, keeping it turns
+other saves off, and the best average is forgotten on resume and overwritten by a worse one."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""pytorch/pytorch#4741, pgniewko/gt-pyg#112: evaluation in the wrong mode, and ``freeze()`` undone by the next ``train()``."""
+"""pytorch/pytorch#4741, pgniewko/gt-pyg#112: evaluation in the wrong mode; ``freeze()`` undone by ``train()``."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from pain_programs import SETTINGS, interrupted, mlp, program, table
 from torch.nn.functional import cross_entropy
 
 from trainwell.training import fit
+from trainwell.training.modes import evaluating
 
 
 def frozen():
@@ -71,6 +72,13 @@ def test_validation_is_in_evaluation_mode_and_moves_no_running_moment():
     with torch.no_grad():
         assert float(cross_entropy(made.model(x), y)) == pytest.approx(best, rel=1e-6)
         assert float(cross_entropy(made.model.train()(x), y)) != pytest.approx(best, rel=1e-3)  # control
+
+
+def test_evaluating_gives_every_module_its_own_mode_back():
+    model = frozen().model
+    with evaluating(model):
+        assert not any(part.training for part in model.modules())
+    assert [part.training for part in model] == [True, False, True, True, True]
 
 
 def test_an_answer_does_not_depend_on_its_neighbours():

@@ -13,7 +13,7 @@ CASES = {
     "--version": "from trainwell.cli.main import main; main(['--version'])",
     "train --help": "from trainwell.cli.main import main; main(['train', '--help'])",
     "the frame of the command line": "import trainwell.cli.main",
-    "the rooms": "import trainwell.training, trainwell.data, trainwell.nn, trainwell.optim, trainwell.report, trainwell.theory",
+    "the rooms": "from trainwell import data, nn, objectives, optim, report, theory, training",
 }
 ALLOWED = {"train --help": {"pydantic"}}  # typer itself reads values by it
 

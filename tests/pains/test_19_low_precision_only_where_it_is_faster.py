@@ -1,4 +1,4 @@
-"""pytorch/pytorch#118499, #146508: bfloat16 on a CPU without units for it is up to 499 times slower, without a warning."""
+"""pytorch/pytorch#118499, #146508: bfloat16 on a CPU without units for it is up to 499 times slower, unwarned."""
 
 import pytest
 from pain_programs import program

@@ -157,3 +157,21 @@ def _tensors(x: Any) -> Any:
 def _bytes(data: Any) -> int:
     x, *rest = data
     return sum(t.numel() * t.element_size() for t in [*leaves(x), *rest])
+
+
+def refuse_nonfinite_targets(batches: Source) -> None:
+    """Say so where targets or weights in memory are the reason for a loss that is not finite.
+
+    Raises:
+        InputError: with the first such row.
+    """
+    if not isinstance(batches, InMemory):
+        return
+    for name, piece in zip(("y", "weight"), batches.data[1:], strict=False):
+        for leaf in leaves(piece):
+            if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
+                row = int((~torch.isfinite(leaf)).nonzero()[0][0])
+                raise InputError(
+                    f"fit: {name} of the training data has a value that is not finite, first at row {row}.",
+                    "Remove such rows or fill the values in.",
+                )

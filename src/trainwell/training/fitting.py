@@ -96,6 +96,7 @@ def fit(
                 fingerprint={**(fingerprint or {}), "data": data_fingerprint(ready)},
             )
             loop.run()
+            stopping.check(path)  # a signal during the last save: what follows a run shall not begin
             return Run(
                 model=ready.model,
                 task=loop.task,

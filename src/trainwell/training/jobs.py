@@ -27,7 +27,7 @@ from trainwell.training.run import Run
 from trainwell.training.settings import Training
 from trainwell.training.state import Callback, Teller
 from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
-from trainwell.training.weights import write_atomically, write_text
+from trainwell.training.weights import write_text
 
 REWRITTEN = ("recipe.toml", "schema.json", "environment.json")  # in the folder of a run that is resumed
 
@@ -133,7 +133,7 @@ def _undone(folder: Path) -> Iterator[None]:
     except InputError:
         for path, content in contents.items():
             if path.read_bytes() != content:
-                write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))
+                path.write_bytes(content)
         if not any((folder / "checkpoint").glob("*.pt")):
             for path in set(folder.iterdir()) - before if folder.is_dir() else ():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -2,25 +2,24 @@
 
 All that the loop needs to go on is in :meth:`Loop.state`; it is complete after every step, so a run can be taken up in
 the middle of an epoch. What happens at a step (looks at the loss, checkpoints) depends on its number alone, never on
-the
-clock, so that a resumed run does the same.
+the clock, so that a resumed run does the same.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from trainwell.errors import InputError, JobError
 from trainwell.training import stopping
 from trainwell.training.averaging import Average
-from trainwell.training.batches import FromLoader, Source, leaves
+from trainwell.training.batches import FromLoader, Source, refuse_nonfinite_targets
 from trainwell.training.best import Best
+from trainwell.training.best_weights import BestWeights, copied
 from trainwell.training.checkpoint import (
     Checkpoints,
     load_module,
@@ -30,15 +29,15 @@ from trainwell.training.checkpoint import (
 )
 from trainwell.training.evaluation import score
 from trainwell.training.journal import Journal
+from trainwell.training.lookout import Lookout, Trouble
 from trainwell.training.modes import frozen, set_training
 from trainwell.training.program import Program
 from trainwell.training.rates import current_rate, scale_rates
 from trainwell.training.settings import Training
 from trainwell.training.state import Teller
 from trainwell.training.step import Forward, Stepper, batch_length
-from trainwell.training.weights import read_weights, save_weights
+from trainwell.training.weights import save_weights
 
-EXPLODED = 1e6  # a loss this many times the first one will not come back: such weights are not worth keeping
 PATIENCE_WITH_NAN = 8
 
 
@@ -87,9 +86,8 @@ class Loop:
         )
         self.average = Average(self.model, training.ema) if training.ema else None
         self.best = Best(training.monitor, training.patience, val.n if val else 0)
-        self.best_weights: dict[str, Tensor] | None = None
-        self._best_held: dict[int, dict[str, Tensor]] = {}  # by epoch, for the checkpoints of a run without a folder
-        self._best_new = False  # not in a file yet
+        self.best_weights = BestWeights(self.best, checkpoints.folder)
+        self.lookout = Lookout()
         self.task = program.guessed_task()
         self.threshold = 0.5 if training.threshold == "auto" else float(training.threshold)
         self.history: list[dict[str, float]] = []
@@ -98,13 +96,7 @@ class Loop:
         self._back_to: int | None = None  # the step that the run stepped back to last
         self.finished = False
         self.seconds_before, self.started = 0.0, time.perf_counter()
-        self._losses: list[Tensor] = []  # since the last look
-        self._sizes: list[int] = []
-        self._sum, self._count = 0.0, 0  # of the epoch, up to the last look
-        self._first_loss: float | None = None
-        self._norm: Tensor | None = None
         self._epoch_random: dict[str, Any] = {}
-        self._bests: dict[int, int] = {}  # step of each kept checkpoint → the epoch whose best weights it refers to
         self._resumed_inside = False
         self._generators = train.generators if isinstance(train, FromLoader) else []
         teller.state.epochs, teller.state.steps_per_epoch = program.epochs, train.batches
@@ -184,7 +176,7 @@ class Loop:
         if self.step_in_epoch >= self.train.batches or self.teller.state.stopping:
             return True
         set_training(self.model, self.frozen)
-        state, stepper, callbacks = self.teller.state, self.stepper, bool(self.teller.callbacks)
+        state, stepper, lookout, callbacks = self.teller.state, self.stepper, self.lookout, bool(self.teller.callbacks)
         every, save_every, clipping = self.training.log_every, self.training.checkpoint_every, self.program.clip_grad
         batches = self._batches()
         self._resumed_inside = False
@@ -195,10 +187,7 @@ class Loop:
             looking = number % every == 0 or self.step_in_epoch + 1 == last or number % save_every == 0
             loss, norm = stepper(batch, looking and clipping is None)
             self.step, self.step_in_epoch = number, self.step_in_epoch + 1
-            self._losses.append(loss)
-            self._sizes.append(len(batch[1]) if type(batch) is tuple else batch_length(batch))
-            if norm is not None:
-                self._norm = norm
+            lookout.collect(loss, len(batch[1]) if type(batch) is tuple else batch_length(batch), norm)
             if self.average:
                 self.average.update(self.step)
             if callbacks:
@@ -212,75 +201,48 @@ class Loop:
                 self._stop()
             if state.stopping or (looking and self._out_of_time()):
                 state.stopping = True
-                return not self._losses or self._look(True)
+                return lookout.empty or self._look(True)
         return True
 
     def _look(self, write: bool) -> bool:
         """Read the losses since the last look; False if one is not finite and the run stepped back."""
-        losses = torch.stack(self._losses).double().tolist() if self._losses else []
-        norm = None if self._norm is None else float(self._norm)
-        limit = EXPLODED * max(1.0, abs(self._first_loss)) if self._first_loss is not None else math.inf
-        bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss) or abs(loss) > limit), None)
-        if bad is None and norm is not None and not math.isfinite(norm):
-            bad = len(losses) - 1
         over = self.step_in_epoch == self.train.batches or self.teller.state.stopping
-        if bad is None and losses and over and not self._finite():
-            bad, losses[-1] = len(losses) - 1, math.inf  # as the next look would find, were there one
-        if bad is not None:
-            self._step_back(self.step - len(losses) + bad + 1, losses[bad], norm)
+        trouble = self.lookout.trouble(weights_finite=not over or self._finite())
+        if trouble is not None:
+            self._step_back(trouble)
             return False
-        if self._first_loss is None and losses:
-            self._first_loss = losses[0]
         if write:
-            self._sum += sum(loss * n for loss, n in zip(losses, self._sizes, strict=True))
-            self._count += sum(self._sizes)
-            mean = sum(losses) / max(1, len(losses))
             position = self.epoch - 1 + self.step_in_epoch / self.train.batches
+            rate, norm = current_rate(self.optimizer), self.lookout.norm
             self.journal.metrics(
-                "step", step=self.step, epoch=position, loss=mean, lr=current_rate(self.optimizer), grad_norm=norm
+                "step", step=self.step, epoch=position, loss=self.lookout.take(), lr=rate, grad_norm=norm
             )
-            self._losses, self._sizes = [], []
         return True
 
-    def _step_back(self, step: int, loss: float, norm: float | None) -> None:
+    def _step_back(self, trouble: Trouble) -> None:
         """Restore the last good state at half the rate."""
         self.backs += 1
-        factor, backs, reached = self.factor * 0.5, self.backs, self.step
-        what = "gradient" if math.isfinite(loss) and norm is not None and not math.isfinite(norm) else "loss"
-        value = norm if what == "gradient" else loss
-        place = f"epoch {self.epoch}, batch {self.step_in_epoch - (self.step - step)} of {self.train.batches}"
-        self._refuse_bad_data()
+        factor, backs, reached, step = self.factor * 0.5, self.backs, self.step, self.step - trouble.steps_ago
+        place = f"epoch {self.epoch}, batch {self.step_in_epoch - trouble.steps_ago} of {self.train.batches}"
+        refuse_nonfinite_targets(self.train)
         good = self.checkpoints.last_good(self._back_to)
         if good is None or backs > PATIENCE_WITH_NAN:
             raise JobError(
-                f"fit: the {what} is {value} at step {step} ({place}), also after going back {backs - 1} times "
-                "with the rate "
-                f"down to {current_rate(self.optimizer):.2g}.",
+                f"fit: the {trouble.what} is {trouble.value} at step {step} ({place}), also after going back "
+                f"{backs - 1} times with the rate down to {current_rate(self.optimizer):.2g}.",
                 "Look for extreme values in the data, or try another initialization, precision.dtype=float32, "
                 "or a norm.",
             )
         self.restore(good)
         scale_rates(self.optimizer, self.scheduler, factor / self.factor)
         self.factor, self.backs, self._back_to = factor, backs, self.step
-        self.journal.metrics("stepped_back", from_step=step, to_step=self.step, factor=factor, value=str(value))
+        self.journal.metrics("stepped_back", from_step=step, to_step=self.step, factor=factor, value=str(trouble.value))
         self._say(
-            f"The {what} became {value} at step {step} ({place}): went back to step {self.step} and halved the rate "
+            f"The {trouble.what} became {trouble.value} at step {step} ({place}): went back to step {self.step} "
+            "and halved the rate "
             f"(now {factor:g} of what was asked, {reached - self.step} steps are done again)."
         )
         self._tell("stepped_back")
-
-    def _refuse_bad_data(self) -> None:
-        data = getattr(self.train, "data", None)
-        if data is None:
-            return
-        for name, piece in zip(("X", "y", "weight"), data, strict=False):
-            for leaf in leaves(piece):
-                if leaf.is_floating_point() and name != "X" and not bool(torch.isfinite(leaf).all()):
-                    row = int((~torch.isfinite(leaf)).flatten(1 if leaf.dim() > 1 else 0).nonzero()[0][0])
-                    raise InputError(
-                        f"fit: {name} of the training data has a value that is not finite, first at row {row}.",
-                        "Remove such rows or fill the values in.",
-                    )
 
     def _validate(self) -> dict[str, float]:
         if self.val is None:
@@ -305,14 +267,11 @@ class Loop:
         row = {
             "epoch": self.epoch,
             "step": self.step,
-            "train_loss": self._sum / max(1, self._count),
+            "train_loss": self.lookout.close_epoch(),
             **scores,
             "lr": current_rate(self.optimizer),
         }
-        better = self.best.offer(self.epoch, bare)
-        if better and bare:
-            self.best_weights = {k: v.detach().to("cpu", copy=True) for k, v in self.evaluated.state_dict().items()}
-            self._best_new = True
+        better = self.best_weights.offer(self.epoch, bare, self.evaluated)
         self.history.append(row)
         self.journal.metrics("epoch", **row, best=better)
         self.teller.state.metrics, self.teller.state.best_epoch = row, self.best.epoch
@@ -330,7 +289,7 @@ class Loop:
             )
             state.stopping = True
         self.finished = self.epoch >= self.program.epochs or state.stopping
-        self.epoch, self.step_in_epoch, self._sum, self._count = self.epoch + 1, 0, 0.0, 0
+        self.epoch, self.step_in_epoch = self.epoch + 1, 0
         if self.finished:
             self.save()
         elif stopping.wished():
@@ -347,8 +306,8 @@ class Loop:
 
     def _publish(self) -> None:
         """Write the final weights, and put the best ones into the model."""
-        final = {k: v.detach().to("cpu", copy=True) for k, v in self.evaluated.state_dict().items()}
-        kept = self.best_weights or final
+        final = copied(self.evaluated)
+        kept = self.best_weights.weights or final
         if self.folder:
             save_weights(final, self.folder / "model.safetensors")
             save_weights(kept, self.folder / "best.safetensors")
@@ -374,14 +333,8 @@ class Loop:
             "average": self.average.model.state_dict() if self.average else None,
             "random": random_state(self._generators),
             "epoch_random": self._epoch_random,
-            "losses": torch.stack(self._losses) if self._losses else None,
-            "sizes": self._sizes,
-            "sum": self._sum,
-            "count": self._count,
-            "first_loss": self._first_loss,
-            "norm": self._norm,
-            "best": self.best.state(),
-            "bests": dict(self._bests),
+            "lookout": self.lookout.state(),
+            "best": self.best_weights.state(),
             "history": self.history,
             "factor": self.factor,
             "backs": self.backs,
@@ -401,37 +354,12 @@ class Loop:
         """Save a checkpoint, with the best weights beside it."""
         if regular and not self._finite():
             return  # the next look finds the loss non-finite and steps back to the checkpoint before
-        self._save_best()
-        if regular:
-            self._bests[self.step] = self.best.epoch or 0
+        self.best_weights.save(self.step if regular else None)
         self.checkpoints.save(self.state(), regular=regular)
         if regular:
-            self._forget_bests()
+            self.best_weights.forget(self.checkpoints.steps())
         self.journal.timing("checkpoint", step=self.step)
         self._tell("checkpoint_saved")
-
-    def _best_file(self) -> Path | None:
-        folder = self.checkpoints.folder
-        return folder / f"best-{self.best.epoch:05d}.safetensors" if folder and self.best.epoch is not None else None
-
-    def _save_best(self) -> None:
-        file = self._best_file()
-        if file and self.best_weights and (self._best_new or not file.exists()):
-            save_weights(self.best_weights, file)
-            self._best_new = False
-        elif self.best_weights and self.best.epoch is not None:
-            self._best_held[self.best.epoch] = self.best_weights
-
-    def _forget_bests(self) -> None:
-        """Leave the best weights that a kept checkpoint refers to, and no others."""
-        kept = self.checkpoints.steps()
-        self._bests = {step: epoch for step, epoch in self._bests.items() if step in kept}
-        epochs = set(self._bests.values())
-        self._best_held = {epoch: held for epoch, held in self._best_held.items() if epoch in epochs}
-        if self.checkpoints.folder:
-            for file in self.checkpoints.folder.glob("best-*.safetensors"):
-                if int(file.stem.split("-")[1]) not in epochs:
-                    file.unlink(missing_ok=True)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put the run back to a saved state."""
@@ -445,25 +373,13 @@ class Loop:
         self.step, self.epoch, self.step_in_epoch = state["step"], state["epoch"], state["step_in_epoch"]
         self._epoch_random = state["epoch_random"]
         device = next(iter(self.model.parameters())).device
-        self._losses = list(state["losses"].to(device).unbind()) if state["losses"] is not None else []
-        self._sizes, self._sum, self._count = list(state["sizes"]), state["sum"], state["count"]
-        self._first_loss, self._norm = state["first_loss"], state["norm"]
+        self.lookout.load(state["lookout"], device)
+        self.best_weights.load(state["best"])
         self.factor, self.backs, self._back_to = state["factor"], state["backs"], state["back_to"]
         self.stepper.accumulate = state["accumulate"]
         self.history, self.finished = [dict(row) for row in state["history"]], state["finished"]
         self.teller.messages[:0] = [m for m in state["messages"] if m not in self.teller.messages]
-        self._bests = dict(state["bests"])
-        self._restore_best(state["best"])
         self._resumed_inside = self.step_in_epoch > 0
-
-    def _restore_best(self, state: dict[str, Any]) -> None:
-        same, self._best_new = self.best.epoch == state["epoch"], False
-        self.best.load(state)
-        if same:
-            return
-        file = self._best_file()
-        found = read_weights(file) if file and file.exists() else None
-        self.best_weights = found or self._best_held.get(self.best.epoch or 0)
 
     def _say(self, text: str) -> None:
         self.journal.log(text)
