@@ -461,6 +461,56 @@ def test_weights_of_another_model_are_refused(finished, refused):
     assert "best.safetensors is of another model" in refused("evaluate", "whole")
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_metrics_that_are_shorter_than_the_checkpoint_says(share, stopped, refused):
+    path = stopped / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert "metrics.jsonl does not fit the checkpoint" in refused("resume", "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.jsonl", "{\n{}\n", "metrics.jsonl, line 1 is not JSON"),
+        ("metrics.jsonl", '{"a": 1}\n', "metrics.jsonl, line 1 is not one of trainwell's"),
+        ("timing.jsonl", "[1]\n", "timing.jsonl, line 1 is not one of trainwell's"),
+        ("schema.json", "{", "schema.json does not describe data"),
+        ("schema.json", "[]", "schema.json does not describe data"),
+        ("recipe.toml", "garbage[", "recipe.toml cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(name, content, said, finished, refused):
+    (finished / name).write_text(content)
+    assert said in refused("evaluate", "whole")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["a,c", "1,2"], "no column 'b'"),
+        (["a,b,kind", "1,2,middle"], "None of the 1 rows of the data part has an answer that the run knows"),
+        (["a,b,kind", "oops,2,low"], "'a' holds numbers, but row 1 says 'oops'"),
+    ],
+)
+def test_new_rows_that_do_not_fit(lines, said, finished, refused):
+    assert said in refused("evaluate", "whole", write("new.csv", lines))
+
+
+@pytest.mark.parametrize("place", ["nowhere/answers.csv", "whole"])
+def test_answers_that_have_nowhere_to_go(place, finished, refused):
+    assert place in refused("predict", "whole", "t.csv", "-o", place)
+
+
+@pytest.mark.parametrize("how", ["other rows", "no file"])
+def test_a_run_whose_data_are_gone_or_others_is_not_resumed(how, stopped, refused):
+    if how == "other rows":
+        write("t.csv", rows(seed=1))
+        assert "made with another data" in refused("resume", "run")
+    else:
+        pathlib.Path("t.csv").rename("u.csv")
+        assert "no file or folder" in refused("resume", "run")
+
+
 # ---- a disk that takes nothing -----------------------------------------------------------------------------------
 
 

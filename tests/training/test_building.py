@@ -184,7 +184,7 @@ def test_rows_without_an_answer_are_left_out_of_the_metrics_and_said():
     run = Run(model, "classification", loss=nn.CrossEntropyLoss())
     x = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
     found = assess_rows(run, x, np.array([0, 1, -1, 1, 0, -1]), teller, "test")
-    assert found.rows.tolist() == [0, 1, 3, 4] and "2 rows of the test data have no known answer" in teller.messages[0]
+    assert found.rows.tolist() == [0, 1, 3, 4] and "2 rows of the test part have no known answer" in teller.messages[0]
 
 
 def test_a_threshold_moves_the_binary_answer():

@@ -38,7 +38,7 @@ def summary(
       trainwell summary mnist --model resnet20
       trainwell summary house.csv --target price
       trainwell summary runs/house-1
-      trainwell summary mynet.py:build
+      trainwell summary digits --model mynet.py:build
     """
     chosen = overrides.read_recipe(context.params)
     from trainwell.training import jobs

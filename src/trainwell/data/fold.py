@@ -1,7 +1,7 @@
 """Folds of a cross-validation: every row is in the test part of exactly one fold.
 
-Rows are permuted, put in the order of their class (or their group), and dealt out in turns, so that folds differ by at most
-one row of each class.
+Rows are permuted, put in the order of their class (or their group), and dealt out in turns, so that folds differ by at
+most one row of each class.
 """
 
 import numpy as np
@@ -52,7 +52,8 @@ def fold_of_rows(
 def _groups(keys: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
     groups, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     if len(groups) < folds:
-        raise InputError(f"{folds} folds need at least {folds} groups; there are {len(groups)}.", "Ask for fewer folds.")
+        found = f"there are {len(groups)}"
+        raise InputError(f"{folds} folds need at least {folds} groups; {found}.", "Ask for fewer folds.")
     place, filled = np.empty(len(groups), dtype=np.int64), np.zeros(folds)
     for group in sorted(rng.permutation(len(groups)), key=lambda g: -sizes[g]):
         place[group] = int(np.argmin(filled))

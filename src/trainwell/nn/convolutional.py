@@ -74,7 +74,12 @@ def cnn(
         depth: convolutions a stage, at least 1.
         activation: one of ``trainwell.nn.activations.ACTIVATIONS``.
         dropout: share of the features before the head silenced in training, 0 … 1.
+
+    Raises:
+        ValueError: if the samples are no images.
     """
+    if len(inputs) != 3:
+        raise ValueError(f"cnn takes images (C, H, W), these samples have shape {inputs}. Use mlp.")
     channels, side = inputs[0], min(inputs[1:])
     patch = 2 ** max(0, math.floor(math.log2(side / 32)))
     stages = min(3, max(1, round(math.log2(side / patch)) - 2))

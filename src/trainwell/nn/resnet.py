@@ -45,7 +45,12 @@ def resnet20(inputs: tuple[int, ...], outputs: int, *, width: int = 16, blocks: 
         outputs: number of logits or values.
         width: channels of the first stage; the next two have twice and four times as many.
         blocks: residual blocks a stage; 6 · blocks + 2 layers.
+
+    Raises:
+        ValueError: if the samples are no images.
     """
+    if len(inputs) != 3:
+        raise ValueError(f"resnet20 takes images (C, H, W), these samples have shape {inputs}. Use mlp.")
     stages: list[nn.Module] = []
     channels = width
     for stage in range(3):

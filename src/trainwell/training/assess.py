@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from trainwell.data import Dataset
+from trainwell.errors import InputError
 from trainwell.training.build import part
 from trainwell.training.evaluation import outputs
 from trainwell.training.metrics import (
@@ -60,11 +61,16 @@ def assess(run: Run, dataset: Dataset, teller: Teller) -> dict[str, Assessment]:
 def assess_rows(run: Run, x: Any, y: np.ndarray, teller: Teller, name: str) -> Assessment:
     """Predictions and metrics for encoded rows; those without an answer (code −1, NaN) are left out."""
     known = (y >= 0) if y.dtype.kind == "i" and y.ndim == 1 else np.isfinite(y.reshape(len(y), -1)).all(1)
+    if not known.any():
+        raise InputError(
+            f"None of the {len(y)} rows of the {name} part has an answer that the run knows.",
+            "Give rows whose target is filled in with values of the training data.",
+        )
     if not known.all():
         x = {k: v[known] for k, v in x.items()} if isinstance(x, dict) else x[known]
         y = y[known]
         teller.say(
-            f"{int((~known).sum())} rows of the {name} data have no known answer and are left out of the metrics."
+            f"{int((~known).sum())} rows of the {name} part have no known answer and are left out of the metrics."
         )
     predicted = predictions(run, x, teller, f"evaluating on the {name} part")
     metrics = metrics_of(run, np.asarray(y), predicted)

@@ -79,6 +79,8 @@ def part(dataset: Dataset, rows: np.ndarray) -> tuple[Any, ...]:
     x, y = dataset.X, dataset.y
     contiguous = len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows) and bool((np.diff(rows) == 1).all())
     choose: Any = slice(int(rows[0]), int(rows[-1]) + 1) if contiguous else rows
+    if dataset.task == "regression" and y.ndim == 1:
+        y = y[:, None]  # as the model answers: a loss of (n, 1) and (n,) would compare all rows with all
     inputs = {name: values[choose] for name, values in x.items()} if isinstance(x, dict) else x[choose]
     weights = () if dataset.weights is None else (dataset.weights[choose],)
     return (inputs, y[choose], *weights)
@@ -148,6 +150,9 @@ def own_body(name: str, inputs: tuple[int, ...], outputs: int) -> nn.Module:
     body = build(**{n: given[n] for n in names if n in given}) if set(names) <= set(given) else build(inputs, outputs)
     if not isinstance(body, nn.Module):
         raise InputError(f"{name} returned a {type(body).__name__}.", "Return a torch.nn.Module.")
+    if any(nn.parameter.is_lazy(p) for p in [*body.parameters(), *body.buffers()]):
+        with torch.no_grad():
+            body.eval()(torch.zeros(1, *inputs))  # lazy layers learn their sizes from a first input
     return body
 
 

@@ -24,7 +24,7 @@ from trainwell.training.rate import RateSearch, search_rate
 from trainwell.training.recipe import Recipe
 from trainwell.training.restore import read_recipe, restore_run
 from trainwell.training.run import Run
-from trainwell.training.settings import Training
+from trainwell.training.settings import Running, Training
 from trainwell.training.state import Callback, Teller
 from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
 from trainwell.training.weights import write_text
@@ -145,10 +145,12 @@ def _undone(folder: Path) -> Iterator[None]:
 
 def running(recipe: Recipe) -> Training:
     """The settings of ``fit`` that a recipe holds."""
-    own = recipe.training.model_dump(exclude={"epochs", "batch_size"})
+    own = recipe.training.model_dump(include=set(Running.model_fields))
+    threshold = recipe.training.threshold
     precision = recipe.precision
     return Training(
         **own,
+        threshold=0.5 if threshold == "auto" else threshold,
         dtype="float32" if precision.dtype == "auto" else precision.dtype,
         channels_last=precision.channels_last is True,
         threads=precision.threads if isinstance(precision.threads, int) else 0,
@@ -282,6 +284,9 @@ def predict(
     """Answers of a run for new data; see :class:`training.predict.Predictions`."""
     from trainwell.training.predict import predict_file
 
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        wrong = "is a folder" if output.is_dir() else f"cannot be written: there is no folder {output.parent}"
+        raise InputError(f"{output} {wrong}.", "Name a file in a folder that exists with -o.")
     return predict_file(restore_run(Path(folder)), str(path), output, Teller(callbacks))
 
 

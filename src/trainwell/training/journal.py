@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trainwell.errors import JobError
+from trainwell.errors import InputError, JobError
 
 
 def plain(value: Any) -> Any:
@@ -71,15 +71,29 @@ class Journal:
                 os.fsync(self._files["metrics.jsonl"].fileno())
 
     def rewind(self, position: int) -> None:
-        """Cut ``metrics.jsonl`` back to a position of before."""
+        """Cut ``metrics.jsonl`` back to a position of before.
+
+        Raises:
+            InputError: if the file does not reach that far or holds something else; it is left as it is.
+        """
         if not self._files:
             del self.lines[position:]
             return
         file = self._files["metrics.jsonl"]
+        file.seek(0)
+        content = file.read(position)
+        try:
+            lines = [json.loads(line) for line in content.splitlines()]
+        except ValueError:  # not JSON, or not even UTF-8
+            lines = None
+        if lines is None or len(content) < position:
+            raise InputError(
+                f"{self._folder}: metrics.jsonl does not fit the checkpoint, which was made at its byte {position}.",
+                "Restore it from a copy of the run, or train anew.",
+            )
+        self.lines = lines
         with self._written("metrics.jsonl"):
             file.truncate(position)
-        file.seek(0)
-        self.lines = [json.loads(line) for line in file.read().splitlines()]
         file.seek(0, os.SEEK_END)
 
     def close(self) -> None:

@@ -34,8 +34,7 @@ class Lookout:
         self._norm: Tensor | None = None
 
     def collect(self, loss: Tensor, size: int, norm: Tensor | None) -> None:
-        """Keep the loss of a step (detached), the samples of its batch and, where it was measured, the gradient's
-        norm."""
+        """Keep a step's loss (detached), the samples of its batch and, where it was measured, the gradient's norm."""
         self._losses.append(loss)
         self._sizes.append(size)
         if norm is not None:

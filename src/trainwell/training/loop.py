@@ -89,7 +89,7 @@ class Loop:
         self.best_weights = BestWeights(self.best, checkpoints.folder)
         self.lookout = Lookout()
         self.task = program.guessed_task()
-        self.threshold = 0.5 if training.threshold == "auto" else float(training.threshold)
+        self.threshold = training.threshold
         self.history: list[dict[str, float]] = []
         self.step, self.epoch, self.step_in_epoch = 0, 1, 0
         self.factor, self.backs = 1.0, 0
@@ -133,6 +133,8 @@ class Loop:
             self._say(warning)
         if state is None:
             self.journal.rewind(0)
+            for message in self.teller.messages:
+                self.journal.log(message)
             self.save()
             return
         for what, mine in self.fingerprint.items():
@@ -387,10 +389,7 @@ class Loop:
 
     def _tell(self, event: str) -> None:
         state = self.teller.state
-        state.step, state.epoch, state.step_in_epoch = (
-            self.step,
-            min(self.epoch, self.program.epochs),
-            self.step_in_epoch,
-        )
+        state.step, state.step_in_epoch = self.step, self.step_in_epoch
+        state.epoch = self.epoch - 1 if self.finished else self.epoch
         state.lr, state.seconds = current_rate(self.optimizer), self.seconds
         self.teller.tell(event)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from trainwell.errors import InputError
+
 BINS = 15  # of the calibration error; Guo et al. 2017, arXiv:1706.04599, with equal mass instead of equal width
 
 
@@ -116,4 +118,11 @@ def best_threshold(truth: np.ndarray, yes: np.ndarray) -> float:
 
 def own_metric(function: Callable[..., Any], truth: np.ndarray, answers: np.ndarray) -> float:
     """The user's own metric of (truth, prediction)."""
-    return float(function(truth, answers))
+    try:
+        return float(function(truth, answers))
+    except Exception as error:
+        name = getattr(function, "__name__", "metric")
+        raise InputError(
+            f"Your metric {name} failed: {type(error).__name__}: {error}.",
+            "It gets two arrays, truth and prediction (class codes or values), and must return a number.",
+        ) from error

@@ -1,8 +1,7 @@
 """The recipe: everything that can be asked of a run, as one TOML file.
 
 Every field has a default, so an empty recipe is a good one; ``auto`` and absent fields are decided from the data or
-measured,
-and the recipe in the run folder has what was decided.
+measured, and the recipe in the run folder has what was decided.
 """
 
 import difflib
@@ -118,6 +117,11 @@ class TrainingSection(Running):
 
     epochs: int | None = Field(None, ge=1, description="passes over the training data; by kind and size when absent")
     batch_size: int | None = Field(None, ge=1, description="samples a step; by kind and size when absent")
+    threshold: Annotated[float, Field(ge=0, le=1)] | Auto = Field(
+        0.5, description="probability from which a binary answer is yes; auto: best balanced accuracy on validation"
+    )
+    metric: str = Field("", description="own metric FILE.py:FUNCTION of (truth, prediction); empty: none")
+    tensorboard: bool = Field(False, description="also write TensorBoard events into the run folder")
 
 
 class Augmentation(Section):

@@ -85,11 +85,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     lines = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             if number == len(path.read_text(encoding="utf-8").splitlines()):
                 break
             raise InputError(f"{path}, line {number} is not JSON.", "Restore the file from a copy.") from None
+        if not isinstance(line, dict) or "event" not in line:
+            raise InputError(f"{path}, line {number} is not one of trainwell's.", "Restore the file from a copy.")
+        lines.append(line)
     return lines
 
 

@@ -18,10 +18,11 @@ class Section(BaseModel):
 
 
 class Running(Section):
-    """How long and how a program is run, whatever the arithmetic; the recipe's section ``training`` has these
-    fields."""
+    """How a program is run, whatever the arithmetic; the recipe's section ``training`` has these fields too."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of the order of samples, dropout and augmentation")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="seed of the weights, the order of samples, dropout and augmentation"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one")
     accumulate: int = Field(1, ge=1, description="parts that a batch is computed in; saves memory, same gradient")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the average of the weights that is evaluated; 0: none")
@@ -36,18 +37,14 @@ class Running(Section):
         "auto", description="steps between checkpoints; auto: about 20 seconds"
     )
     log_every: Annotated[int, Field(ge=1)] | Auto = Field(
-        "auto", description="steps between looks at the loss; auto: 20 looks an epoch"
+        "auto", description="steps between looks at the loss; auto: 20 looks an epoch, at least 10 steps apart"
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] | Auto = Field(
-        0.5, description="probability from which a binary answer is yes; auto: best balanced accuracy on validation"
-    )
-    metric: str = Field("", description="own metric FILE.py:FUNCTION of (truth, prediction); empty: none")
-    tensorboard: bool = Field(False, description="also write TensorBoard events into the run folder")
 
 
 class Training(Running):
     """What ``fit`` needs beside the program: how it is run, and in which arithmetic."""
 
+    threshold: float = Field(0.5, ge=0, le=1, description="probability from which a binary answer is yes")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="arithmetic of the forward pass; weights stay float32"
     )

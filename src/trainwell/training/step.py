@@ -149,8 +149,7 @@ class Stepper:
         self._closure = isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before
-        clipping."""
+        """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before it."""
         while True:
             try:
                 loss = self._gradient(batch)

@@ -1,5 +1,4 @@
-"""TensorBoard events of a run, for the extra ``[tensorboard]``; other loggers read ``metrics.jsonl`` or are
-callbacks."""
+"""TensorBoard events of a run, for the extra ``[tensorboard]``; other loggers read ``metrics.jsonl``."""
 
 from pathlib import Path
 
