@@ -5,6 +5,7 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 """
 
 import gzip
+import io
 import math
 import re
 import zlib
@@ -53,12 +54,19 @@ def labels_of(pictures: Path) -> Path | None:
     return None
 
 
-def read_idx(path: Path, progress: Progress | None = None) -> Source:
-    """One file of pictures with its labels beside it, or a folder of such pairs (train-…, t10k-…)."""
+def read_idx(path: Path, progress: Progress | None = None, *, skip_bad: bool = False) -> Source:
+    """One file of pictures with its labels beside it, or a folder of such pairs (train-…, t10k-…).
+
+    Args:
+        path: file or folder.
+        progress: told how far it is.
+        skip_bad: of files that end early take the rows that are complete, and say how many are not.
+    """
     files = idx_folder(path) if path.is_dir() else [path]
     labels = [labels_of(file) for file in files]
     everything = [file for file in (*files, *labels) if file is not None]
-    arrays, meta = decoded(everything, {"format": "idx"}, lambda store: _decode(files, labels, store, progress))
+    options = {"format": "idx", "skip_bad": skip_bad}
+    arrays, meta = decoded(everything, options, lambda store: _decode(files, labels, store, progress, skip_bad))
     pictures = arrays["X"]
     return Source(
         kind="image",
@@ -66,38 +74,84 @@ def read_idx(path: Path, progress: Progress | None = None) -> Source:
         labels=np.array(arrays["y"], np.int64) if "y" in arrays else None,
         parts={name: (start, stop) for name, (start, stop) in meta["parts"].items()} if len(files) > 1 else {},
         ids=Numbered(len(pictures)),
+        notes=tuple(meta["notes"]),
         provenance={"format": "IDX", "files": ", ".join(file.name for file in everything)},
     )
 
 
-def _decode(files: list[Path], labels: list[Path | None], store: Store, progress: Progress | None) -> dict[str, Any]:
+def _decode(
+    files: list[Path], labels: list[Path | None], store: Store, progress: Progress | None, skip_bad: bool
+) -> dict[str, Any]:
     parts: dict[str, list[int]] = {}
+    notes: list[str] = []
     start = 0
     shape: tuple[int, ...] = ()
     for number, (file, label_file) in enumerate(zip(files, labels, strict=True)):
         if progress:
             progress(f"reading {file.name}", number / len(files))
-        count, sizes = _append(file, store, "X")
+        pair = [file, *([label_file] if label_file else [])]
+        if skip_bad and (whole := _complete_rows(pair, notes)) is not None:
+            count, sizes = _append_some(pair, whole, store)
+        else:
+            count, sizes = _append(file, store, "X")
+            if label_file is not None and (found := _append(label_file, store, "y")[0]) != count:
+                raise InputError(
+                    f"{label_file} has {found} labels for the {count} pictures of {file.name}.",
+                    "Use files that belong together.",
+                )
         shape = shape or sizes
         if sizes != shape:
             raise InputError(
                 f"{file} has pictures of {sizes}, {files[0].name} of {shape}.", "Use files that belong together."
             )
-        if label_file is not None:
-            found, _ = _append(label_file, store, "y")
-            if found != count:
-                raise InputError(
-                    f"{label_file} has {found} labels for the {count} pictures of {file.name}.",
-                    "Use files that belong together.",
-                )
         parts[part_of(file)] = [start, start + count]
         start += count
-    return {"parts": parts}
+    return {"parts": parts, "notes": notes}
+
+
+def _complete_rows(pair: list[Path], notes: list[str]) -> int | None:
+    """How many rows all files of the pair have whole, with a sentence on the others; None if nothing is missing."""
+    announced, found = [], []
+    for path in pair:
+        sizes, values = _salvaged(path)
+        announced.append(sizes[0])
+        found.append(min(sizes[0], len(values) // max(1, math.prod(sizes[1:]))))
+    least, most = min(found), max(announced)
+    if least == most:
+        return None
+    if least == 0:
+        raise InputError(f"{pair[0]} has no complete picture.", "Get the file again.")
+    short = pair[found.index(least)]
+    notes.append(f"{short.name} ends early: {most - least} of {most} pictures are left out.")
+    return least
+
+
+def _append_some(pair: list[Path], count: int, store: Store) -> tuple[int, tuple[int, ...]]:
+    shape: tuple[int, ...] = ()
+    for name, path in zip(("X", "y"), pair, strict=False):
+        sizes, values = _salvaged(path)
+        row = (1, *sizes[1:]) if len(sizes) == 3 else sizes[1:]
+        store.append(name, np.frombuffer(values, np.uint8, count * math.prod(row)).reshape(count, *row))
+        shape = shape or row
+    return count, shape
+
+
+def _salvaged(path: Path) -> tuple[tuple[int, ...], bytes]:
+    """The sizes that a file announces, and the values of it that can be read."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            content = zlib.decompressobj(wbits=31).decompress(content)  # gives what is there of a stream cut short
+        except zlib.error as error:
+            raise InputError(f"{path} is damaged ({error}).", "Get the file again.") from None
+    file = io.BytesIO(content)
+    sizes = _header(file, path)
+    return sizes, file.read()
 
 
 def _append(path: Path, store: Store, name: str) -> tuple[int, tuple[int, ...]]:
     """Copy a file's values to the store; returns how many rows, and the shape of one."""
-    again = "Get the file again: it is not complete."
+    again = "Get the file again: it is not complete; --skip-bad takes the rows that are."
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             sizes = _header(file, path)

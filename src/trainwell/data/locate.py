@@ -11,7 +11,7 @@ from trainwell.data.folder import holds_pictures
 from trainwell.data.idx import idx_folder, is_idx
 from trainwell.data.known import KNOWN, Known
 from trainwell.data.nearest import nearest
-from trainwell.data.parquet_images import picture_column
+from trainwell.data.parquet_images import is_complete, picture_column
 from trainwell.data.pictures import SUFFIXES
 from trainwell.data.source import Progress
 from trainwell.data.table import is_table
@@ -116,7 +116,8 @@ def _form_or_none(path: Path) -> str | None:
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     parquet = [file for file in files if file.suffix == ".parquet"]
     if parquet:
-        return "parquet pictures" if picture_column(parquet[0]) else "table"
+        whole = [file for file in parquet if is_complete(file)] or parquet
+        return "parquet pictures" if picture_column(whole[0]) else "table"
     if holds_pictures(path):
         return "folder"
     return "table" if any(is_table(file) and file.suffix != ".txt" for file in files) else None

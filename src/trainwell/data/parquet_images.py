@@ -34,6 +34,15 @@ def picture_column(path: Path) -> str | None:
     return None
 
 
+def is_complete(path: Path) -> bool:
+    """Whether this Parquet file can be opened; one that was cut short has lost the directory at its end."""
+    try:
+        parquet_file(path)
+    except InputError:
+        return False
+    return True
+
+
 def parquet_file(path: Path) -> Any:
     """An open pyarrow ParquetFile; an InputError if it is damaged."""
     import pyarrow as pa
@@ -42,7 +51,10 @@ def parquet_file(path: Path) -> Any:
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is no complete Parquet file ({error}).", "Get the file again.") from None
+        raise InputError(
+            f"{path} is no complete Parquet file ({error}).",
+            "Get the file again; of several in a folder, --skip-bad leaves it out.",
+        ) from None
 
 
 def part_of(path: Path) -> str:

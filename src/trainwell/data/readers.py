@@ -11,7 +11,7 @@ from trainwell.data.folder import read_folder
 from trainwell.data.idx import read_idx
 from trainwell.data.known import read_digits
 from trainwell.data.locate import Place
-from trainwell.data.parquet_images import part_of, picture_column, read_parquet_images
+from trainwell.data.parquet_images import is_complete, part_of, picture_column, read_parquet_images
 from trainwell.data.source import Progress, Source
 from trainwell.data.table import Cells, is_table, read_table
 from trainwell.errors import InputError
@@ -32,11 +32,13 @@ def read_source(
         case "digits":
             source = read_digits()
         case "idx":
-            source = read_idx(place.path, progress)
+            source = read_idx(place.path, progress, skip_bad=skip_bad)
         case "cifar":
             source = read_cifar(place.path, progress)
         case "parquet pictures":
-            source = read_parquet_images(_parquets(place.path), target=target, **pictures)
+            files, lost = _parquets(place.path, skip_bad)
+            source = read_parquet_images(files, target=target, **pictures)
+            source = replace(source, notes=(*lost, *source.notes))
         case "folder":
             source = read_folder(place.path, **pictures)
         case _:
@@ -101,7 +103,11 @@ def _joined(read: list[tuple[Path, Cells]], notes: list[str]) -> tuple[Cells, di
     return Cells(table, read[0][1].delimiter, tuple(notes)), parts if len(parts) > 1 and "train" in parts else {}
 
 
-def _parquets(path: Path) -> list[Path]:
+def _parquets(path: Path, skip_bad: bool) -> tuple[list[Path], tuple[str, ...]]:
+    """The files of pictures and, with ``skip_bad``, a sentence on those that are not complete and left out."""
     if path.is_file():
-        return [path]
-    return [file for file in sorted(path.iterdir()) if file.suffix == ".parquet" and picture_column(file)]
+        return [path], ()
+    files = [file for file in sorted(path.iterdir()) if file.suffix == ".parquet"]
+    lost = [file.name for file in files if skip_bad and not is_complete(file)]
+    notes = (f"Damaged files left out: {len(lost)} ({', '.join(lost)}).",) if lost else ()
+    return [file for file in files if file.name not in lost and picture_column(file)], notes
