@@ -26,7 +26,7 @@ from trainwell.training.state import Callback, Teller
 
 LOOKS_AN_EPOCH = 20
 SHORTEST_STRETCH = 10  # steps between looks at the loss; a look waits for the device
-CHECKPOINT_STEPS = 200  # between checkpoints at least, where nothing was measured
+CHECKPOINT_STEPS = 1000  # between checkpoints at least, where nothing was measured
 
 
 def fit(
