@@ -28,6 +28,7 @@ def timed(monkeypatch, tmp_path):
 
     monkeypatch.setattr(measure, "_time_step", time_step)
     monkeypatch.setattr(measure, "give_back", lambda: None)
+    monkeypatch.setattr(measure, "_busy", lambda: False)
     return seconds, counts
 
 
@@ -54,6 +55,14 @@ def test_what_was_measured_is_remembered_by_model_and_machine(timed, tmp_path):
     (tmp_path / "measured.json").write_text("{cut sho")
     assert not pick(program(), "cpu", [PLAIN, LOW], None).remembered
     assert len(json.loads((tmp_path / "measured.json").read_text())) == 1
+
+
+def test_what_was_measured_on_a_busy_machine_is_not_remembered(timed, tmp_path, monkeypatch):
+    seconds, _ = timed
+    seconds.update({str(PLAIN): 1.0, str(LOW): 0.5})
+    monkeypatch.setattr(measure, "_busy", lambda: True)
+    assert pick(program(), "cpu", [PLAIN, LOW], None).choice == LOW
+    assert not pick(program(), "cpu", [PLAIN, LOW], None).remembered
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_else(timed, tmp_path, monkeypatch):

@@ -93,7 +93,8 @@ def pick(
     plain = allowed[0]
     best = min(allowed, key=lambda choice: seconds[str(choice)])
     chosen = best if seconds[str(plain)] >= WORTH * seconds[str(best)] else plain
-    _remember(memory, key, {"choice": vars(chosen), "seconds": seconds})
+    if not _busy():
+        _remember(memory, key, {"choice": vars(chosen), "seconds": seconds})
     return Picked(chosen, seconds)
 
 
@@ -154,6 +155,11 @@ def _time_step(trial: Trial, batch: Any, device: torch.device) -> float:
     loss, _ = trial.step(batch)
     float(loss)  # waits for the device
     return time.perf_counter() - begin
+
+
+def _busy() -> bool:
+    """Do other programs want more than half of the cores? What is measured then is not worth remembering."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1) + 1
 
 
 def _key(program: Program, device: torch.device, allowed: list[Choice]) -> str:
