@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_lo
 from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.optim.methods import METHODS
 from trainwell.optim.schedules import schedule
+from trainwell.training.memory import release_pages
 from trainwell.training.program import Program
 from trainwell.training.recipe import Augmentation, Recipe
 from trainwell.training.userfile import load_function, names_file
@@ -38,23 +40,34 @@ def build_program(recipe: Recipe, dataset: Dataset, *, body: Body | None = None)
         torch.manual_seed(recipe.training.seed)
         model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted, body=body)
     loss = _loss(recipe, dataset, fitted)
-    rows = len(dataset.splits.train)
-    warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
-    assert recipe.training.batch_size is not None and recipe.training.epochs is not None  # resolve() decided them
-    steps = recipe.training.epochs * max(1, -(-rows // recipe.training.batch_size))
-    return Program(
+    assert recipe.training.batch_size is not None  # resolve() decided it
+    program = Program(
         model=model,
         train=part(dataset, dataset.splits.train),
         val=part(dataset, dataset.splits.val) if len(dataset.splits.val) else None,
         loss=loss,
         optimizer=optimizer_of(recipe),
+        batch_size=recipe.training.batch_size,
+        clip_grad=recipe.optimizer.clip_norm or None,
+        task=dataset.task,
+    )
+    if isinstance(dataset.X, np.ndarray):
+        release_pages(dataset.X)  # the parts are copies
+    return with_method(program, recipe)
+
+
+def with_method(program: Program, recipe: Recipe) -> Program:
+    """The same model and data with the recipe's optimizer, rate, schedule and number of epochs."""
+    warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
+    assert recipe.training.epochs is not None  # resolve() decided it
+    steps = recipe.training.epochs * max(1, -(-len(program.train[1]) // program.batch_size))
+    return replace(
+        program,
+        optimizer=optimizer_of(recipe),
         scheduler=lambda optimizer: schedule(
             optimizer, recipe.schedule.name, steps, warmup=warmup, end=recipe.schedule.end
         ),
-        batch_size=recipe.training.batch_size,
         epochs=recipe.training.epochs,
-        clip_grad=recipe.optimizer.clip_norm or None,
-        task=dataset.task,
     )
 
 

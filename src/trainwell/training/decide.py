@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainwell.data import Dataset
-from trainwell.training.build import Body, build_program
+from trainwell.training.build import Body, build_program, with_method
 from trainwell.training.fitting import resolve_steps
 from trainwell.training.machine import resolve_device, settled
 from trainwell.training.measure import Picked, choices, pick, seconds_per_step
@@ -35,7 +35,7 @@ def decide(
     if placeholder and rate:
         recipe, search = _rate(recipe, program, teller)
     if recipe.optimizer.lr is not None:
-        program = build_program(recipe, dataset, body=body)
+        program = with_method(program, recipe)
     return program, recipe, search
 
 

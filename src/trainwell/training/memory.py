@@ -1,7 +1,11 @@
 """Memory of this process: how much it held at most, and giving back what was freed."""
 
 import ctypes
+import mmap
 import sys
+from typing import Any
+
+import numpy as np
 
 
 def peak_bytes() -> int | None:
@@ -21,3 +25,12 @@ def give_back() -> None:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
         except (OSError, AttributeError):
             return  # another C library
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Let the system drop a memory-mapped file's pages from this process; they are read again when they are needed."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
