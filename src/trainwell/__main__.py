@@ -1,8 +1,6 @@
 """``python -m trainwell``: the command line, so that ``torchrun -m trainwell train …`` finds it too."""
 
-import sys
-
-from trainwell.cli.main import main
+from trainwell.cli.main import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -41,3 +41,14 @@ def test_handlers_are_put_back(run):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run("--version")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [True, False])
+def test_a_signal_while_the_finished_process_is_taken_down_does_not_change_its_exit_code(number, ending):
+    code = (
+        "import os, signal\nfrom trainwell.cli.main import main\n"
+        f"main(['--version'], ending={ending})\nos.kill(os.getpid(), {int(number)})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == ending  # control: the process would end by the signal

@@ -7,6 +7,7 @@ imported here: a signal that comes while a verb imports torch already ends in on
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from trainwell.cli import failures, signals
 
@@ -14,16 +15,23 @@ PROGRAM = "trainwell"
 COMPLETION = "_TRAINWELL_COMPLETE"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def console() -> NoReturn:
+    """Run the command line as a process of its own, which ends with its exit code."""
+    sys.exit(main(ending=True))
+
+
+def main(arguments: Sequence[str] | None = None, *, ending: bool = False) -> int:
     """Run the command line and return its exit code.
 
     Args:
         arguments: what follows the program's name; ``sys.argv[1:]`` if None.
+        ending: the process ends after this: signals are ignored from then on, since torch takes most of a second to be
+            taken down, and all is done.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
     json = "--json" in options
-    with signals.before_training(json):
+    with signals.before_training(json, ending=ending):
         _settle_encodings()
         try:
             _run(words)

@@ -14,11 +14,12 @@ SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 @contextlib.contextmanager
-def before_training(as_json: bool) -> Iterator[None]:
+def before_training(as_json: bool, *, ending: bool = False) -> Iterator[None]:
     """End the process with 128 + signal number on SIGINT and SIGTERM while the block runs.
 
     Args:
         as_json: whether stdout is promised one JSON object, which is then the error.
+        ending: ignore both signals afterwards instead of putting the handlers back.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -36,4 +37,4 @@ def before_training(as_json: bool) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ending else handler)
