@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "Training": "training",
         "data": ".",
         "fit": "training",
+        "init": ".",
         "load": "training",
         "nn": ".",
         "objectives": ".",

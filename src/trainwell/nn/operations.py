@@ -6,16 +6,30 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, normalization, pooling
 
+from trainwell.nn.column_norm import ColumnNorm
 from trainwell.nn.convolutional import GlobalMaxPool
 from trainwell.nn.predictor import Unstandardize
 from trainwell.nn.prepare import ArrayInput, CategoryEmbedding, ImageInput, OneHot, TableInput
+from trainwell.nn.whitening import DecorrelatedBatchNorm, IterativeNorm
 
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("input", (ImageInput, ArrayInput, TableInput)),
     ("output", (Unstandardize,)),
     ("linear", (nn.Linear,)),
     ("conv", (conv._ConvNd,)),
-    ("norm", (batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, normalization.LocalResponseNorm)),
+    (
+        "norm",
+        (
+            batchnorm._NormBase,
+            nn.LayerNorm,
+            nn.GroupNorm,
+            nn.RMSNorm,
+            normalization.LocalResponseNorm,
+            ColumnNorm,
+            DecorrelatedBatchNorm,
+            IterativeNorm,
+        ),
+    ),
     ("dropout", (dropout._DropoutNd,)),
     ("flatten", (nn.Flatten,)),
     ("embedding", (nn.Embedding, nn.EmbeddingBag, OneHot, CategoryEmbedding)),
