@@ -1,11 +1,17 @@
 """The losses of the recipe by name; all average over the batch.
 
-Every one is torch's own module, so that an examiner (and a reader) recognizes it; the names and what each needs stand
-in ``LOSSES``. Source: deck M, losses; Szegedy et al. 2016 §7 for label smoothing, arXiv:1512.00567.
+Where torch has the loss it is torch's own module, so that an examiner (and a reader) recognizes it; the names and what
+each needs stand in ``LOSSES``. The scores of ``svm`` and ``crammer_singer`` are shown as probabilities by a softmax and
+those of ``hinge`` by a sigmoid: right in order, not calibrated.
+Source: deck M, losses; Szegedy et al. 2016 §7 for label smoothing, arXiv:1512.00567.
 """
 
 import torch
 from torch import Tensor, nn
+
+from trainwell.objectives.class_loss import ClassLoss
+from trainwell.objectives.focal import BinaryFocalLoss, FocalLoss
+from trainwell.objectives.hinge import BinaryHingeLoss, CrammerSingerLoss, WestonWatkinsLoss
 
 LOSSES: dict[str, tuple[str, ...]] = {  # name → tasks it serves, the first one's default is the first that lists it
     "cross_entropy": ("classification", "binary"),
@@ -13,6 +19,11 @@ LOSSES: dict[str, tuple[str, ...]] = {  # name → tasks it serves, the first on
     "mse": ("regression",),
     "huber": ("regression",),
     "l1": ("regression",),
+    "svm": ("classification", "binary"),
+    "crammer_singer": ("classification", "binary"),
+    "focal": ("classification", "binary"),
+    "hinge": ("multilabel",),
+    "binary_focal": ("multilabel",),
 }
 
 
@@ -22,13 +33,22 @@ def build_loss(name: str, *, label_smoothing: float = 0.0, class_weights: Tensor
     Args:
         name: a key of ``LOSSES``.
         label_smoothing: share α of the target spread over all classes, t = (1−α)·onehot + α/K; cross-entropy only.
-        class_weights: shape (classes,), weight of each class in the average; cross-entropy only.
+        class_weights: shape (classes,), weight of each class in the average; losses of classes only.
 
     Raises:
         ValueError: for an unknown name.
     """
     if name == "cross_entropy":
         return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+    by_class: dict[str, type[ClassLoss]] = {
+        "svm": WestonWatkinsLoss,
+        "crammer_singer": CrammerSingerLoss,
+        "focal": FocalLoss,
+    }
+    if name in by_class:  # not strict: training watches the loss itself and steps back where it overflows
+        return by_class[name](class_weights, strict=False)
+    if name in ("hinge", "binary_focal"):
+        return BinaryHingeLoss(strict=False) if name == "hinge" else BinaryFocalLoss(strict=False)
     simple: dict[str, type[nn.Module]] = {
         "bce": nn.BCEWithLogitsLoss,
         "mse": nn.MSELoss,

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
+from trainwell.objectives.class_loss import ClassLoss
+from trainwell.objectives.focal import BinaryFocalLoss
+from trainwell.objectives.hinge import BinaryHingeLoss
 
 TASKS = ("classification", "binary", "multilabel", "regression", "reconstruction", "sequence")
 
@@ -103,9 +106,9 @@ def guess_task(loss: Any, train: Any) -> str:
     """Tell the task from the loss's type, then from the targets' type and values."""
     inner = getattr(loss, "loss", loss)
     y = targets_of(train)
-    if isinstance(inner, nn.CrossEntropyLoss | nn.NLLLoss):
+    if isinstance(inner, nn.CrossEntropyLoss | nn.NLLLoss | ClassLoss):
         return "classification" if y is None or y.dim() < 2 or y.is_floating_point() else "sequence"
-    if isinstance(inner, nn.BCELoss | nn.BCEWithLogitsLoss):
+    if isinstance(inner, nn.BCELoss | nn.BCEWithLogitsLoss | BinaryFocalLoss | BinaryHingeLoss):
         return "multilabel" if y is not None and y.dim() > 1 and y.shape[1] > 1 else "binary"
     if y is None:
         return "regression"

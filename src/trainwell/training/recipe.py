@@ -79,7 +79,9 @@ class Model(Section):
 class Loss(Section):
     """What is minimized."""
 
-    name: str = Field("auto", description="cross_entropy, bce, mse, huber, l1, or FILE.py:FUNCTION of (output, target)")
+    name: str = Field(
+        "auto", description="cross_entropy, svm, focal, bce, mse, huber, l1, …, or FILE.py:FUNCTION of (output, target)"
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
         "auto", description="share of the target spread over all classes, in [0, 1)"
     )

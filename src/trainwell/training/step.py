@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainwell.errors import InputError, JobError
+from trainwell.objectives.class_loss import ClassLoss
 from trainwell.objectives.weighted import per_sample
 from trainwell.training.batches import mapped
 from trainwell.training.program import Program, leaves
@@ -79,7 +80,7 @@ class Forward:
         if weight and weight[0] is not None:
             return float(weight[0].sum())
         loss = self.program.loss
-        if not isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) or y.is_floating_point():
+        if not isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss | ClassLoss) or y.is_floating_point():
             return float(batch_length(batch))
         counted = y[y != loss.ignore_index]
         return float(len(counted) if loss.weight is None else loss.weight[counted].sum())
