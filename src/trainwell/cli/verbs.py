@@ -17,6 +17,8 @@ from trainwell.errors import InputError
 
 @dataclass(frozen=True)
 class Verb:
+    """What the list of verbs says about one, without importing it."""
+
     summary: str  # the first line of the function's docstring
     panel: str  # heading in the list of verbs
 

@@ -42,6 +42,7 @@ def idx_folder(folder: Path) -> list[Path]:
 
 
 def part_of(path: Path) -> str:
+    """The part that a file's name speaks of (MNIST calls its test part t10k), "train" if of none."""
     return "test" if re.search(r"t10k|test", path.name) else "val" if "val" in path.name else "train"
 
 
