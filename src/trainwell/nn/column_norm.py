@@ -24,6 +24,8 @@ class ColumnNorm(nn.Module):
         ValueError: if the axis is not known or eps ≤ 0.
     """
 
+    layer_kind = "norm"
+
     def __init__(self, over: str = "features", *, eps: float = 1e-5) -> None:
         super().__init__()
         if over not in ("features", "batch"):

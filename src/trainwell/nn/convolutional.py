@@ -40,6 +40,8 @@ class GlobalMaxPool(nn.Module):
     Unlike ``nn.AdaptiveMaxPool2d``, its gradient is deterministic on CUDA too; equal maxima share it.
     """
 
+    layer_kind = "pool"
+
     def forward(self, x: Tensor) -> Tensor:
         return x.amax((2, 3))
 

@@ -6,15 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, normalization, pooling
 
-from trainwell.nn.column_norm import ColumnNorm
-from trainwell.nn.convolutional import GlobalMaxPool
-from trainwell.nn.predictor import Unstandardize
-from trainwell.nn.prepare import ArrayInput, CategoryEmbedding, ImageInput, OneHot, TableInput
-from trainwell.nn.whitening import DecorrelatedBatchNorm, IterativeNorm
+from trainwell.nn.prepare import TableInput
 
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
-    ("input", (ImageInput, ArrayInput, TableInput)),
-    ("output", (Unstandardize,)),
     ("linear", (nn.Linear,)),
     ("conv", (conv._ConvNd,)),
     (
@@ -25,23 +19,17 @@ _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
             nn.GroupNorm,
             nn.RMSNorm,
             normalization.LocalResponseNorm,
-            ColumnNorm,
-            DecorrelatedBatchNorm,
-            IterativeNorm,
         ),
     ),
     ("dropout", (dropout._DropoutNd,)),
     ("flatten", (nn.Flatten,)),
-    ("embedding", (nn.Embedding, nn.EmbeddingBag, OneHot, CategoryEmbedding)),
+    ("embedding", (nn.Embedding, nn.EmbeddingBag)),
     (
         "pool",
-        (
-            GlobalMaxPool,
-            *(
-                value
-                for name, value in vars(pooling).items()
-                if isinstance(value, type) and issubclass(value, nn.Module) and "Pool" in name and "Unpool" not in name
-            ),
+        tuple(
+            value
+            for name, value in vars(pooling).items()
+            if isinstance(value, type) and issubclass(value, nn.Module) and "Pool" in name and "Unpool" not in name
         ),
     ),
     (
@@ -108,7 +96,13 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
 
 
 def kind_of(module: nn.Module) -> str:
-    """Return the kind of layer, one of ``trainwell.theory.chain.KINDS``."""
+    """Return the kind of layer, one of ``trainwell.theory.chain.KINDS``.
+
+    Our own layers say it themselves, by a class attribute ``layer_kind``; torch's are known by their class.
+    """
+    own = getattr(type(module), "layer_kind", None)
+    if isinstance(own, str):
+        return own
     return next((kind for kind, classes in _KINDS if isinstance(module, classes)), "other")
 
 

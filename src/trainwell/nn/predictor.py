@@ -18,6 +18,8 @@ class Unstandardize(nn.Module):
         std: of the same, shape (T,), greater than zero.
     """
 
+    layer_kind = "output"
+
     mean: Tensor
     std: Tensor
 

@@ -37,6 +37,8 @@ class ImageInput(nn.Module):
         shape: (C, H, W) of one image; (C, 0, 0) while unknown.
     """
 
+    layer_kind = "input"
+
     mean: Tensor
     std: Tensor
 
@@ -64,6 +66,8 @@ class ArrayInput(nn.Module):
         std: of the same, shape (F,), greater than zero.
         shape: of one sample, (F,) or (T, F); (F,) if None.
     """
+
+    layer_kind = "input"
 
     mean: Tensor
     std: Tensor
@@ -94,6 +98,8 @@ class TableInput(nn.Module):
         missing: share of gaps in each number column of the training part, shape (F,), 0 … 1.
         cardinalities: number of categories of each category column; codes run from 0, −1 is unknown or missing.
     """
+
+    layer_kind = "input"
 
     mean: Tensor
     std: Tensor
@@ -147,6 +153,8 @@ class TableInput(nn.Module):
 class OneHot(nn.Module):
     """Encode codes 0 … count − 1 as unit vectors of that length and any other code as zeros."""
 
+    layer_kind = "embedding"
+
     codes: Tensor
 
     def __init__(self, count: int) -> None:
@@ -166,6 +174,8 @@ class CategoryEmbedding(nn.Module):
 
     The width, 1.6 · count^0.56 and at most 64, is fastai's rule of thumb.
     """
+
+    layer_kind = "embedding"
 
     def __init__(self, count: int) -> None:
         super().__init__()

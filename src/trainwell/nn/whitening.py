@@ -32,6 +32,8 @@ from torch import Tensor, nn
 class _Whitening(nn.Module, ABC):
     """The statistics, groups and modes that all choices of W share."""
 
+    layer_kind = "norm"
+
     running_mean: Tensor
     running_whitening: Tensor
 

@@ -19,6 +19,7 @@ from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.optim.methods import METHODS
 from trainwell.optim.schedules import schedule
 from trainwell.training.memory import release_pages
+from trainwell.training.preparation import preparation
 from trainwell.training.program import Program
 from trainwell.training.recipe import Augmentation, Recipe
 from trainwell.training.userfile import load_function, names_file
@@ -101,7 +102,7 @@ def part(dataset: Dataset, rows: np.ndarray) -> tuple[Any, ...]:
 
 def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any, *, body: Body | None = None) -> nn.Module:
     """Preparation, body and (for regression) the way back to the target's unit."""
-    prepare = _prepare(schema, fitted)
+    prepare = preparation(schema, fitted)
     shape = tuple(prepare.shape)
     made = body(shape, outputs) if body else _body(recipe, shape, outputs)
     restore = parts.Unstandardize(fitted.target_mean, fitted.target_std) if schema.task == "regression" else None
@@ -113,15 +114,6 @@ def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any, *, bo
 def _augment(section: Augmentation) -> Augment | None:
     made = Augment(flip=bool(section.flip), pad=section.pad or 0, cutout=section.cutout or 0)
     return made if made != Augment() else None
-
-
-def _prepare(schema: Schema, fitted: Any) -> Any:
-    if schema.kind == "image":
-        return parts.ImageInput(fitted.mean, fitted.std, schema.shape)
-    if schema.kind == "table":
-        sizes = [len(column.categories) for column in schema.categories()]
-        return parts.TableInput(fitted.mean, fitted.std, fitted.median, fitted.quantiles, fitted.missing, sizes)
-    return parts.ArrayInput(fitted.mean, fitted.std, schema.shape)
 
 
 def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
