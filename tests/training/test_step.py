@@ -238,3 +238,55 @@ def test_lbfgs_is_given_its_closure():
     )
     run = fit(made)
     assert run.history[-1]["train_loss"] < 0.3 * run.history[0]["train_loss"]
+
+
+def test_own_objective_is_what_a_step_minimizes_and_validation_sees_the_loss_alone():
+    def ridge(model, x, y, loss, forward):
+        return loss(forward(x), y) + 0.1 * sum(p.square().sum() for p in model.parameters())
+
+    made = program(mlp(), objective=ridge)
+    last = Training(monitor="last")
+    run, plain = fit(made, training=last), fit(program(mlp()), training=last)
+    x, y = made.val
+    with torch.no_grad():
+        assert run.history[-1]["val_loss"] == pytest.approx(float(made.loss(made.model(x), y)), rel=1e-5)
+    assert run.history[-1]["train_loss"] > 2 * plain.history[-1]["train_loss"]  # with the penalty
+    assert weights(made.model).norm() < 0.9 * weights(plain.model).norm()  # control: no penalty
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_objective_keeps_sample_weights_and_accumulates_to_the_same_gradient(pieces):
+    batch = double((*table(23), torch.linspace(0, 3, 23)))
+    made = program(
+        mlp().double(),
+        loss=nn.CrossEntropyLoss(),
+        objective=lambda model, x, y, loss, forward: loss(forward(x), y) + 0.3 * model[0].weight.square().sum(),
+    )
+    loss, found = gradient(made, batch, pieces)
+    bare = mlp().double()
+    each = nn.functional.cross_entropy(bare(batch[0]), batch[1], reduction="none")
+    expected = (each * batch[2]).sum() / batch[2].sum() + 0.3 * bare[0].weight.square().sum()
+    expected.backward()
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-6)
+    assert_close(found, torch.cat([p.grad.flatten() for p in bare.parameters()]))
+
+
+def test_callable_that_takes_the_model_is_given_it():
+    class PerModule:
+        takes_model = True
+
+        def __call__(self, model):
+            return torch.optim.SGD(
+                [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[-1].parameters()}], 0.1
+            )
+
+    made = program(mlp(), optimizer=PerModule())
+    first = made.model[0].weight.detach().clone()
+    last = made.model[-1].weight.detach().clone()
+    fit(made)
+    assert torch.equal(made.model[0].weight, first) and not torch.equal(made.model[-1].weight, last)
+
+
+def test_step_and_objective_exclude_each_other():
+    with pytest.raises(InputError, match="both step and objective"):
+        program(mlp(), step=lambda m, b: 0, objective=lambda *a, **k: 0)

@@ -10,19 +10,24 @@ from typing import Any
 
 from torch import nn
 
+from trainwell.nn.weights import is_matrix, named_weights
 
-def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Split trainable parameters into a group that decays (two dimensions or more) and one that does not.
+
+def decay_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters into a group that decays and one that does not, by the rule of ``nn.weights``.
 
     Args:
-        parameters: any iterable of parameters; frozen ones (``requires_grad=False``) are left out.
+        parameters: a model, of which norms' gains of any shape are told apart; or any iterable of parameters, of which
+            all with two dimensions or more decay. Frozen ones (``requires_grad=False``) are left out.
         weight_decay: decay of the first group, per unit of rate (decoupled) or of loss (SGD).
 
     Returns:
         One or two groups for a ``torch.optim.Optimizer``; empty groups are not listed.
     """
-    trainable = [p for p in parameters if p.requires_grad]
-    matrices = [p for p in trainable if p.dim() >= 2]
-    vectors = [p for p in trainable if p.dim() < 2]
+    model = parameters if isinstance(parameters, nn.Module) else None
+    trainable = [p for p in (model.parameters() if model else parameters) if p.requires_grad]
+    weights = {id(p) for p in (named_weights(model).values() if model else filter(is_matrix, trainable))}
+    matrices = [p for p in trainable if id(p) in weights]
+    vectors = [p for p in trainable if id(p) not in weights]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,15 @@ from trainwell.data.measured import statistics
 from trainwell.errors import InputError
 from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
 from trainwell.objectives.standardized import StandardizedLoss
-from trainwell.optim.methods import METHODS
-from trainwell.optim.schedules import schedule
 from trainwell.training.memory import release_pages
+from trainwell.training.method import optimizer_of, with_method
 from trainwell.training.preparation import preparation
 from trainwell.training.program import Program
-from trainwell.training.recipe import Augmentation, Recipe
+from trainwell.training.recipe import Recipe
+from trainwell.training.sections import Augmentation
 from trainwell.training.userfile import load_function, names_file
 
+NOT_THE_BODYS = {"name", "parametrization", "weights", "freeze"}  # fields of ``model`` that no body takes
 Body = Callable[[tuple[int, ...], int], nn.Module]
 """Builds a body from the shape of one prepared sample and the number of outputs."""
 
@@ -55,30 +55,6 @@ def build_program(recipe: Recipe, dataset: Dataset, *, body: Body | None = None)
     if isinstance(dataset.X, np.ndarray):
         release_pages(dataset.X)  # the parts are copies
     return with_method(program, recipe)
-
-
-def with_method(program: Program, recipe: Recipe) -> Program:
-    """The same model and data with the recipe's optimizer, rate, schedule and number of epochs."""
-    warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
-    assert recipe.training.epochs is not None  # resolve() decided it
-    steps = recipe.training.epochs * max(1, -(-len(program.train[1]) // program.batch_size))
-    return replace(
-        program,
-        optimizer=optimizer_of(recipe),
-        scheduler=lambda optimizer: schedule(
-            optimizer, recipe.schedule.name, steps, warmup=warmup, end=recipe.schedule.end
-        ),
-        epochs=recipe.training.epochs,
-    )
-
-
-def optimizer_of(recipe: Recipe) -> Callable[..., torch.optim.Optimizer]:
-    """A callable of the parameters."""
-    method, section = METHODS[recipe.optimizer.name], recipe.optimizer
-    options: dict[str, Any] = {"momentum": section.momentum, "betas": (0.9, section.beta2)}
-    return lambda parameters: method(
-        parameters, section.lr, weight_decay=section.weight_decay, fused=None if section.fused else False, **options
-    )
 
 
 def outputs_of(dataset: Dataset) -> int:
@@ -118,7 +94,7 @@ def _augment(section: Augmentation) -> Augment | None:
 
 def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
     section = recipe.model
-    options = section.model_dump(exclude={"name"}, exclude_none=True)
+    options = section.model_dump(exclude=NOT_THE_BODYS, exclude_none=True)
     if names_file(section.name):
         return own_body(section.name, inputs, outputs)
     if section.name not in parts.MODELS:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from trainwell.data import Dataset
-from trainwell.training.build import Body, build_program, with_method
+from trainwell.training.build import Body, build_program
 from trainwell.training.fitting import resolve_steps
 from trainwell.training.machine import resolve_device, settled
 from trainwell.training.measure import Picked, choices, pick, seconds_per_step
+from trainwell.training.method import with_method
 from trainwell.training.program import Program
 from trainwell.training.rate import RateSearch, search_rate
 from trainwell.training.recipe import Recipe

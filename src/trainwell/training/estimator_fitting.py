@@ -20,11 +20,12 @@ from trainwell.data.arrays import as_levels, finite_float32
 from trainwell.data.source import Numbered
 from trainwell.errors import InputError
 from trainwell.training.batches import as_tensor
-from trainwell.training.build import Body, build_program, optimizer_of
+from trainwell.training.build import Body, build_program
 from trainwell.training.decide import decide, work
 from trainwell.training.defaults import own_rate, resolve
 from trainwell.training.fitting import fit
 from trainwell.training.jobs import running
+from trainwell.training.method import optimizer_of
 from trainwell.training.recipe import Recipe
 from trainwell.training.run import Run
 from trainwell.training.state import Callback, State, Teller

@@ -18,7 +18,7 @@ from trainwell.training.evaluation import ordered
 from trainwell.training.journal import Journal
 from trainwell.training.loop import Loop
 from trainwell.training.machine import resolve_device, settled
-from trainwell.training.program import Program, leaves
+from trainwell.training.program import Program, leaves, make_optimizer
 from trainwell.training.run import Run
 from trainwell.training.scores import names
 from trainwell.training.settings import Training
@@ -179,7 +179,7 @@ def _on_device(program: Program, training: Training, device: torch.device) -> Pr
         if optimizer.state:
             load_optimizer(optimizer, optimizer.state_dict())
     else:
-        optimizer = optimizer(model.parameters())
+        optimizer = make_optimizer(program, model)
     scheduler = program.scheduler
     if scheduler is not None and not hasattr(scheduler, "step"):
         scheduler = scheduler(optimizer)

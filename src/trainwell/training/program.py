@@ -29,7 +29,8 @@ class Program:
         may be a
             tuple or dict of them), a ``torch.utils.data.Dataset`` or a ``DataLoader``.
         loss: callable of (output, target) that gives a scalar mean over the batch.
-        optimizer: a ``torch.optim.Optimizer`` over the model's parameters, or a callable of the parameters.
+        optimizer: a ``torch.optim.Optimizer`` over the model's parameters, or a callable of the parameters; a callable
+            with a true attribute ``takes_model`` is given the model instead.
         val: data of the same form, for validation after every epoch.
         batch_size: samples a step; a ``DataLoader`` brings its own.
         epochs: passes over the training data.
@@ -38,6 +39,9 @@ class Program:
         clip_grad: largest global norm of the gradient; None leaves it.
         task: one of ``TASKS``, guessed from loss and targets when None.
         step: ``step(model, batch) -> loss`` for programs that do not fit ``loss(model(x), y)``.
+        objective: what a training step minimizes in place of ``loss(model(x), y)``, called as ``objective(model, x, y,
+            loss, forward=…)`` with ``forward`` the model in the run's precision; validation uses the loss alone. See
+            ``objectives.Objective``: penalties, mixing of samples, attacks.
 
     Raises:
         InputError: for a setting out of range or data whose parts differ in length.
@@ -55,6 +59,7 @@ class Program:
     clip_grad: float | None = None
     task: str | None = None
     step: Callable[[nn.Module, Any], Tensor] | None = None
+    objective: Callable[..., Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -65,12 +70,20 @@ class Program:
             raise InputError(f"Program: clip_grad is {self.clip_grad}.", "Give a norm above 0, or None.")
         if self.task is not None and self.task not in TASKS:
             raise InputError(f"Program: no task is called {self.task!r}.", f"Choose one of {', '.join(TASKS)}.")
+        if self.step is not None and self.objective is not None:
+            raise InputError("Program: both step and objective are given.", "Give one: step computes the whole loss.")
         for name in ("train", "val"):
             _check_lengths(name, getattr(self, name))
 
     def guessed_task(self) -> str:
         """``task``, or what loss and targets say it is."""
         return self.task or guess_task(self.loss, self.train)
+
+
+def make_optimizer(program: Program, model: nn.Module) -> torch.optim.Optimizer:
+    """The program's optimizer over this model (``program.model`` or a copy of it), from a callable."""
+    make: Any = program.optimizer
+    return make(model) if getattr(make, "takes_model", False) else make(model.parameters())
 
 
 def leaves(x: Any) -> Sequence[Any]:

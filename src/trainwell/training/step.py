@@ -53,12 +53,17 @@ class Forward:
         return floated(output)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Mean loss of the batch."""
+        """What a training step minimizes: the mean loss of the batch, or the program's own objective."""
         if self.program.step is not None:
             with self._precision():
                 return self.program.step(model, batch)
-        x, y, *weight = parts(batch)
-        return self.loss_of(self.output(model, x), y, weight[0] if weight else None)
+        x, y, *rest = parts(batch)
+        weight = rest[0] if rest else None
+        if self.program.objective is None:
+            return self.loss_of(self.output(model, x), y, weight)
+        return self.program.objective(
+            model, x, y, lambda output, y: self.loss_of(output, y, weight), forward=lambda x: self.output(model, x)
+        )
 
     def loss_of(self, output: Any, y: Any, weight: Tensor | None) -> Tensor:
         """Mean loss, weighted by sample where weights are given: Σ wᵢ lᵢ / Σ wᵢ."""

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from trainwell.training.batches import own_generators
 from trainwell.training.checkpoint import random_state, set_random_state
 from trainwell.training.modes import frozen, set_training
-from trainwell.training.program import Program
+from trainwell.training.program import Program, make_optimizer
 from trainwell.training.step import Forward, Stepper
 
 
@@ -70,7 +70,7 @@ class Trial:
 def rebuilt(program: Program, model: torch.nn.Module) -> Optimizer:
     """The program's optimizer over another model's parameters, without state."""
     if not isinstance(program.optimizer, Optimizer):
-        return program.optimizer(model.parameters())
+        return make_optimizer(program, model)
     names = {id(p): name for name, p in program.model.named_parameters()}
     own = dict(model.named_parameters())
     groups: list[dict[str, Any]] = [
