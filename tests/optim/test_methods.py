@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from trainwell.optim import METHODS, adamw, sgd
+from trainwell.optim import METHODS
+
+adamw, sgd = METHODS["adamw"], METHODS["sgd"]
 
 EVERY = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
 
@@ -49,7 +51,7 @@ def test_sgd_follows_its_formula():
 
 
 def test_sgd_without_momentum_is_gradient_descent():  # on w²/2: w ← (1 − lr) w
-    found = descend(sgd, 2.0, lambda w: w, 5, 0.25, weight_decay=0.0, momentum=0.0)
+    found = descend(sgd, 2.0, lambda w: w, 5, 0.25, weight_decay=0.0, momentum=0.0, nesterov=False)
     assert found == pytest.approx([2 * 0.75**t for t in range(1, 6)], rel=1e-12)
 
 

@@ -290,3 +290,36 @@ def test_callable_that_takes_the_model_is_given_it():
 def test_step_and_objective_exclude_each_other():
     with pytest.raises(InputError, match="both step and objective"):
         program(mlp(), step=lambda m, b: 0, objective=lambda *a, **k: 0)
+
+
+class Descent(torch.optim.Optimizer):
+    """Gradient descent that asks for all that a closure can give."""
+
+    needs = frozenset({"closure", "outputs"})
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+    def step(self, closure):
+        loss = closure()
+        outputs, loss_of = closure.outputs()
+        assert_close(closure.loss().detach(), loss)
+        assert_close(loss_of(outputs).detach(), loss)
+        found = torch.autograd.grad(loss_of(outputs), self.param_groups[0]["params"])
+        with torch.no_grad():
+            for parameter, slope in zip(self.param_groups[0]["params"], found, strict=True):
+                assert_close(slope, parameter.grad)
+                parameter -= 0.1 * slope
+        return loss
+
+
+def test_closure_gives_the_loss_its_gradient_and_its_graph():
+    asked, plain = program(mlp(), optimizer=Descent), program(mlp(), optimizer=partial(torch.optim.SGD, lr=0.1))
+    last = Training(monitor="last")
+    assert_close(weights(fit(asked, training=last).model), weights(fit(plain, training=last).model))
+
+
+def test_outputs_are_refused_where_the_loss_is_no_function_of_them():
+    made = program(mlp(), optimizer=Descent, objective=lambda model, x, y, loss, forward: loss(forward(x), y))
+    with pytest.raises(InputError, match="own objective"):
+        fit(made)

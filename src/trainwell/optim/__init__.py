@@ -6,11 +6,12 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "SCHEDULES": "schedules",
-        "adamw": "methods",
-        "decay_groups": "decay_groups",
+        "Closure": "closure",
         "METHODS": "methods",
+        "Method": "methods",
+        "decay_groups": "decay_groups",
+        "method": "methods",
         "schedule": "schedules",
-        "sgd": "methods",
         "suggest_rate": "range_test",
     },
 )

@@ -24,10 +24,14 @@ def decay_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: f
     Returns:
         One or two groups for a ``torch.optim.Optimizer``; empty groups are not listed.
     """
-    model = parameters if isinstance(parameters, nn.Module) else None
-    trainable = [p for p in (model.parameters() if model else parameters) if p.requires_grad]
-    weights = {id(p) for p in (named_weights(model).values() if model else filter(is_matrix, trainable))}
-    matrices = [p for p in trainable if id(p) in weights]
-    vectors = [p for p in trainable if id(p) not in weights]
+    if isinstance(parameters, nn.Module):
+        everything, weights = list(parameters.parameters()), list(named_weights(parameters).values())
+    else:
+        everything = list(parameters)
+        weights = [p for p in everything if is_matrix(p)]
+    decaying = {id(p) for p in weights}
+    trainable = [p for p in everything if p.requires_grad]
+    matrices = [p for p in trainable if id(p) in decaying]
+    vectors = [p for p in trainable if id(p) not in decaying]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

@@ -16,7 +16,7 @@ from trainwell.errors import InputError
 from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
 from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.training.memory import release_pages
-from trainwell.training.method import optimizer_of, with_method
+from trainwell.training.method import RecipeOptimizer, with_method
 from trainwell.training.preparation import preparation
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
@@ -47,7 +47,7 @@ def build_program(recipe: Recipe, dataset: Dataset, *, body: Body | None = None)
         train=part(dataset, dataset.splits.train),
         val=part(dataset, dataset.splits.val) if len(dataset.splits.val) else None,
         loss=loss,
-        optimizer=optimizer_of(recipe),
+        optimizer=RecipeOptimizer(recipe),
         batch_size=recipe.training.batch_size,
         clip_grad=recipe.optimizer.clip_norm or None,
         task=dataset.task,

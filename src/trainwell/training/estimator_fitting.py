@@ -25,7 +25,7 @@ from trainwell.training.decide import decide, work
 from trainwell.training.defaults import own_rate, resolve
 from trainwell.training.fitting import fit
 from trainwell.training.jobs import running
-from trainwell.training.method import optimizer_of
+from trainwell.training.method import RecipeOptimizer
 from trainwell.training.recipe import Recipe
 from trainwell.training.run import Run
 from trainwell.training.state import Callback, State, Teller
@@ -124,7 +124,7 @@ def learn(recipe: Recipe, dataset: Dataset, body: Body | None, callbacks: Iterab
         elif open_rate:
             parameters = sum(p.numel() for p in program.model.parameters() if p.requires_grad)
             decided = _with_rate(recipe, own_rate(recipe.optimizer.name, parameters))
-            program = replace(program, optimizer=optimizer_of(decided))
+            program = replace(program, optimizer=RecipeOptimizer(decided))
         run = fit(program, training=running(decided), teller=teller)
     run.schema, run.recipe = dataset.schema, decided
     return run, decided

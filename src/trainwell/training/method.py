@@ -1,10 +1,10 @@
 """How a recipe's program is trained: its optimizer, rate, schedule and number of epochs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from trainwell.optim.methods import METHODS
 from trainwell.optim.schedules import schedule
@@ -19,7 +19,7 @@ def with_method(program: Program, recipe: Recipe) -> Program:
     steps = recipe.training.epochs * max(1, -(-len(program.train[1]) // program.batch_size))
     return replace(
         program,
-        optimizer=optimizer_of(recipe),
+        optimizer=RecipeOptimizer(recipe),
         scheduler=lambda optimizer: schedule(
             optimizer, recipe.schedule.name, steps, warmup=warmup, end=recipe.schedule.end
         ),
@@ -27,10 +27,19 @@ def with_method(program: Program, recipe: Recipe) -> Program:
     )
 
 
-def optimizer_of(recipe: Recipe) -> Callable[..., torch.optim.Optimizer]:
-    """A callable of the parameters."""
-    method, section = METHODS[recipe.optimizer.name], recipe.optimizer
-    options: dict[str, Any] = {"momentum": section.momentum, "betas": (0.9, section.beta2)}
-    return lambda parameters: method(
-        parameters, section.lr, weight_decay=section.weight_decay, fused=None if section.fused else False, **options
-    )
+class RecipeOptimizer:
+    """A recipe's optimizer as a callable of the model."""
+
+    takes_model = True
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.method, self.section = METHODS[recipe.optimizer.name], recipe.optimizer
+
+    def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
+        section, method = self.section, self.method
+        given: dict[str, Any] = {"momentum": section.momentum, "betas": (0.9, section.beta2)}
+        options = {name: value for name, value in given.items() if method.accepts(name)}
+        if method.accepts("nesterov"):
+            options["nesterov"] = section.momentum > 0
+        decay = 0.0 if section.weight_decay == "auto" else section.weight_decay
+        return method(model, section.lr, weight_decay=decay, fused=None if section.fused else False, **options)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 from trainwell.errors import InputError, JobError
 from trainwell.objectives.class_loss import ClassLoss
 from trainwell.objectives.weighted import per_sample
+from trainwell.optim.closure import Closure
 from trainwell.training.batches import mapped
 from trainwell.training.program import Program, leaves
 
@@ -64,6 +66,21 @@ class Forward:
         return self.program.objective(
             model, x, y, lambda output, y: self.loss_of(output, y, weight), forward=lambda x: self.output(model, x)
         )
+
+    def graph(self, model: nn.Module, batch: Any) -> tuple[Any, Callable[[Any], Tensor]]:
+        """The outputs of the batch with their graph, and the loss as a function of outputs.
+
+        Raises:
+            InputError: for a program with its own ``step`` or ``objective``, whose loss is no function of outputs.
+        """
+        if self.program.step is not None or self.program.objective is not None:
+            raise InputError(
+                "fit: this method needs the loss as a function of the model's outputs, and the program has its own "
+                f"{'step' if self.program.step is not None else 'objective'}.",
+                "Use a method that needs gradients only, or leave penalties and mixing out.",
+            )
+        x, y, *rest = parts(batch)
+        return self.output(model, x), lambda output: self.loss_of(output, y, rest[0] if rest else None)
 
     def loss_of(self, output: Any, y: Any, weight: Tensor | None) -> Tensor:
         """Mean loss, weighted by sample where weights are given: Σ wᵢ lᵢ / Σ wᵢ."""
@@ -127,6 +144,21 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text
 
 
+class EngineClosure(Closure):
+    """A closure whose loss and gradients the engine computes: in pieces, in the precision asked for, unclipped."""
+
+    def __init__(self, parameters: list[nn.Parameter], stepper: "Stepper", batch: Any) -> None:
+        super().__init__(parameters, partial(stepper.forward.graph, stepper.model, batch))
+        self._stepper, self._batch = stepper, batch
+
+    def __call__(self) -> Tensor:
+        with torch.enable_grad():
+            return self._stepper.gradient(self._batch)
+
+    def loss(self) -> Tensor:
+        return self._stepper.forward.loss(self._stepper.model, self._batch)
+
+
 class Stepper:
     """Trains a model by one batch at a time.
 
@@ -152,30 +184,38 @@ class Stepper:
         self.forward, self.model, self.optimizer, self.scheduler = forward, model, optimizer, scheduler
         self.clip_grad, self.accumulate, self._say = clip_grad, accumulate, say
         self._parameters = list(model.parameters())
-        self._closure = isinstance(optimizer, torch.optim.LBFGS)
+        needs: frozenset[str] = getattr(optimizer, "needs", frozenset())
+        self._closure = bool(needs & {"closure", "outputs"}) or isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
         """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before it."""
+        if self._closure:
+            loss: Any = self.optimizer.step(EngineClosure(self._parameters, self, batch))  # type: ignore[arg-type]
+            norm = self._norm() if measure else None
+        else:
+            loss = self.gradient(batch)
+            norm = None
+            if self.clip_grad is not None:
+                norm = nn.utils.clip_grad_norm_(self._parameters, self.clip_grad)
+            elif measure:
+                norm = self._norm()
+            self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return torch.as_tensor(loss).detach(), norm
+
+    def _norm(self) -> Tensor:
+        return nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+
+    def gradient(self, batch: Any) -> Tensor:
+        """Fill the gradients and return the detached loss, in as many pieces as memory asks for."""
         while True:
             try:
-                loss = self._gradient(batch)
-                break
+                return self._gradient(batch)
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
                 self._halve(batch, error)
-        norm = None
-        if self.clip_grad is not None:
-            norm = nn.utils.clip_grad_norm_(self._parameters, self.clip_grad)
-        elif measure:
-            norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        if self._closure:
-            self.optimizer.step(lambda: self._gradient(batch))  # type: ignore[arg-type, return-value]
-        else:
-            self.optimizer.step()
-        if self.scheduler is not None:
-            self.scheduler.step()
-        return loss, norm
 
     def _gradient(self, batch: Any) -> Tensor:
         for parameter in self._parameters:
