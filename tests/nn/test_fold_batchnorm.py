@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainwell.nn import fold_batchnorm, resnet20
+from trainwell.nn import fold_batchnorm, norm, parametrize_, resnet20, unparametrize_
 
 
 def settled(*layers: nn.Module) -> nn.Module:
@@ -73,6 +73,10 @@ CASES = {
         lambda: settled(nn.Sequential(nn.Linear(5, 7)), nn.Sequential(nn.BatchNorm1d(7), nn.Tanh())),
         (4, 5),
     ),
+    **{
+        name: (lambda name=name: settled(nn.Conv2d(3, 4, 3), norm(name, 4, 2), nn.ReLU()), (2, 3, 6, 6))
+        for name in ("batch", "batch_cumulative", "batch_no_affine", "renorm", "ghost", "noisy", "sync")
+    },
     "resnet": (lambda: settle(resnet20((1, 8, 8), 3, width=4, blocks=1)), (2, 1, 8, 8)),
 }
 
@@ -142,7 +146,15 @@ class Reads(Shared):
         (settled(nn.BatchNorm2d(4), nn.ConvTranspose2d(4, 2, 3)), "transposed"),
         (settled(nn.BatchNorm1d(4), nn.Linear(9, 2)), "9 channels on that side and not 4"),
         (settled(nn.BatchNorm1d(4), nn.ReLU()), "placeholder input stands before it"),
-        (settled(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.BatchNorm1d(4)), "no linear map"),
+        (
+            settled(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.BatchNorm1d(4)),
+            "unparametrize_ ends that",
+        ),
+        (settled(nn.Linear(4, 4), norm("zca", 4)), "'1' is of class DecorrelatedBatchNorm, which mixes channels"),
+        (settled(nn.Linear(4, 4), norm("iterative", 4)), "'1' is of class IterativeNorm, which mixes channels"),
+        (settled(nn.Linear(4, 4), norm("virtual", 4)), "VirtualBatchNorm, which normalizes each sample by its own"),
+        (settled(nn.Linear(4, 4), norm("switchable", 4)), "SwitchableNorm, which normalizes each sample by its own"),
+        (settled(nn.Linear(4, 4), norm("column_batch", 4)), "ColumnNorm, which normalizes by each batch"),
         (settle(Shared()), "'lin' is shared"),
         (settle(Leaks()), "used in several places"),
         (settle(Reads()), "'lin' is shared"),
@@ -174,6 +186,21 @@ def test_parts_of_an_untraceable_model_are_folded() -> None:
     assert_close(fold_batchnorm(model)(x), model(x), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match=r"beside '2.body' is not known: .* by 2, .*cannot trace \(TraceError"):
         fold_batchnorm(settled(nn.Linear(5, 5), nn.ReLU(), Branches(nn.BatchNorm1d(5))))
+
+
+def test_normalizations_of_a_sample_stay_where_they_are() -> None:
+    model = settled(nn.Linear(6, 4), nn.BatchNorm1d(4), norm("layer", 4), nn.Linear(4, 4), norm("rms", 4))
+    folded, x = fold_batchnorm(model), torch.randn(4, 6, dtype=torch.float64)
+    assert [type(layer).__name__ for layer in folded] == ["Linear", "Identity", "LayerNorm", "Linear", "RMSNorm"]
+    assert_close(folded(x), model(x), rtol=1e-12, atol=1e-12)
+
+
+def test_baked_weights_fold() -> None:
+    model, x = settled(nn.Linear(5, 7), nn.BatchNorm1d(7)), torch.randn(4, 5, dtype=torch.float64)
+    parametrize_(model, "spectral_norm")
+    before = model(x)
+    unparametrize_(model)
+    assert_close(fold_batchnorm(model)(x), before, rtol=1e-12, atol=1e-12)
 
 
 def test_hooks_are_not_bypassed() -> None:

@@ -10,13 +10,46 @@ from torch.testing import assert_close
 
 import trainwell.nn as tn
 
-SHAPES = {"mlp": [(7,), (4, 3)], "cnn": [(1, 8, 8), (3, 16, 20)], "resnet20": [(1, 8, 8), (3, 9, 12)]}
+SHAPES = {
+    "mlp": [(7,), (4, 3)],
+    "cnn": [(1, 8, 8), (3, 16, 20)],
+    "highway": [(7,), (1, 4, 3)],
+    "lenet5": [(1, 12, 12), (3, 34, 37)],
+    "plain20": [(1, 8, 8), (3, 9, 12)],
+    "plain56": [(3, 8, 9)],
+    "resnet18": [(1, 9, 9), (3, 64, 64)],
+    "resnet20": [(1, 8, 8), (3, 9, 12)],
+    "resnet50": [(3, 9, 12)],
+    "resnet56": [(3, 8, 9)],
+    "vanilla_cnn": [(1, 8, 8), (3, 9, 12)],
+    "vgg": [(1, 8, 8), (3, 9, 12)],
+}
+OPTIONS: dict[str, dict[str, object]] = {  # smaller than the defaults, which would take seconds a test
+    "plain56": {"width": 8, "blocks": 4},  # 56 layers without shortcuts learn 20 labels in 120 steps or not at all
+    "resnet18": {"width": 8},
+    "resnet50": {"width": 8},
+    "resnet56": {"width": 8},
+    "vanilla_cnn": {"depth": 8},  # the rate that a layer bears falls as 1/depth
+    "vgg": {"width": 8},
+}
+SHAPES |= {
+    "autoencoder": [(7,), (1, 4, 4)],
+    "circulant": [(7,), (3, 5, 4)],
+    "deep_linear": [(30,), (6, 5)],  # wide enough for random labels to be separable
+    "fourier_features": [(7,), (4, 3)],
+    "gru": [(6, 5), (1, 8, 8)],
+    "lstm": [(6, 5), (1, 8, 8)],
+    "plain_mlp": [(7,), (4, 3)],
+    "random_features": [(7,), (4, 3)],
+    "rnn": [(6, 5), (1, 8, 8)],
+    "transformer": [(6, 5), (3, 9, 12)],
+}
 CASES = [(name, shape) for name in tn.MODELS for shape in SHAPES[name]]
 
 
 def build(name: str, shape: tuple[int, ...], outputs: int = 5, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return getattr(tn, name)(shape, outputs)
+    return getattr(tn, name)(shape, outputs, **OPTIONS.get(name, {}))
 
 
 @pytest.mark.parametrize("name,shape", CASES)

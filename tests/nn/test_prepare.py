@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from trainwell.nn import ArrayInput, ImageInput, Predictor, TableInput, Unstandardize
+from trainwell.data import SCALINGS, Column, Schema, Statistics, fit_scaling, from_arrays, statistics
+from trainwell.nn import AffineInput, ArrayInput, ImageInput, LinearInput, Predictor, TableInput, Unstandardize
 from trainwell.nn.prepare import ONE_HOT_UP_TO
+from trainwell.training.preparation import preparation, scaling_of_weights
 
 NAN = float("nan")
 
@@ -106,3 +108,116 @@ def test_shapes_do_not_depend_on_the_values_of_the_statistics():
 def test_predictor_returns_to_the_targets_units():
     model = Predictor(ArrayInput([1.0], [2.0]), torch.nn.Identity(), Unstandardize([10.0], [3.0]))
     assert_close(model(torch.tensor([[1.0], [3.0]])), torch.tensor([[10.0], [13.0]]))
+
+
+def whitened(shape=(3, 4, 4), rows=300, levels=True, seed=0):
+    """A data set of strongly correlated features and its training rows."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 128, (rows, *(1 for _ in shape))) + rng.integers(0, 100, (rows, *shape))
+    dataset = from_arrays(X.astype(np.uint8) if levels else X / 7.3, np.arange(rows) % 2)
+    return dataset, torch.from_numpy(np.asarray(dataset.X[dataset.splits.train]))
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+@pytest.mark.parametrize("shape", [(3, 4, 4), (6,), (5, 3)])
+def test_every_scaling_as_a_module(name, shape):
+    dataset, x = whitened(shape, levels=len(shape) == 3)
+    scaling = fit_scaling(dataset, name)
+    module = preparation(dataset.schema, statistics(dataset), scaling)
+    y = module(x)
+    assert y.dtype == torch.float32 and tuple(y.shape[1:]) == module.shape == scaling.output_shape
+    expected = torch.from_numpy(scaling.transform(x.numpy()))
+    assert_close(y.double(), expected, rtol=1e-4, atol=1e-4)
+    assert_close(module(x.float()), y)
+    assert module(x[:1]).shape[0] == 1
+
+
+@pytest.mark.parametrize("name", ["center", "zca", "pca"])
+def test_a_scaled_input_is_rebuilt_from_its_weights(name):
+    dataset, x = whitened()
+    schema, fitted = dataset.schema, statistics(dataset)
+    model = Predictor(
+        preparation(schema, fitted, fit_scaling(dataset, name, components=7 if name == "pca" else None)),
+        torch.nn.Identity(),
+    )
+    found = scaling_of_weights(name, schema, model.state_dict())
+    again = Predictor(preparation(schema, fitted, found), torch.nn.Identity())
+    again.load_state_dict(model.state_dict())
+    assert again.prepare.shape == model.prepare.shape and torch.equal(again(x), model(x))
+    assert scaling_of_weights("standard", schema, {}) is None
+    with pytest.raises(ValueError, match="the weights hold no such scaling"):
+        scaling_of_weights(name, schema, {})
+
+
+def scaled_table():
+    scaled = LinearInput([1.0, 2.0], [[1.0, 1.0], [0.0, 2.0], [3.0, 0.0]], (2,))
+    return TableInput([0, 0], [1, 1], [0.5, 0.25], np.zeros((2, 17)), [0.1, 0], [2], scaled)
+
+
+def test_scaled_numbers_of_a_table_replace_clipping_and_bins():
+    prepare = scaled_table()
+    rows = torch.tensor([[NAN, 3.0], [1000.0, NAN]]), torch.tensor([[1], [-1]])
+    expected = torch.tensor([[0.5, 2.0, -1.5, 1, 0, 0, 1], [997.25, -3.5, 2997.0, 0, 0, 0, 0]])
+    assert prepare.shape == (7,)
+    assert_close(prepare(rows), expected)
+
+
+def test_scaling_a_table_is_found_again_in_its_weights():
+    columns = (Column("a", "number", True, "", 0, 9), Column("b", "number", True, "", 0, 9))
+    columns += (Column("c", "category", True, "", 0, 2, ("u", "v")),)
+    schema = Schema("table", "binary", "y", ("0", "1"), (), columns)
+    state = Predictor(scaled_table(), torch.nn.Identity()).state_dict()
+    found = scaling_of_weights("pca", schema, state)
+    again = preparation(schema, Statistics(0, *np.zeros((3, 2)), np.zeros((2, 17)), np.zeros(2)), found)
+    assert again.shape == (7,) and torch.equal(again.scaled.matrix, state["prepare.scaled.matrix"])
+
+
+def test_whitening_stays_in_float32_under_autocast():
+    dataset, x = whitened()
+    module = preparation(dataset.schema, statistics(dataset), fit_scaling(dataset, "zca"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = module(x)
+    assert torch.equal(under, module(x)) and under.dtype == torch.float32
+    assert module.to(torch.bfloat16)(x).isfinite().all()  # a model cast as a whole runs, if roughly
+
+
+@pytest.mark.parametrize("name", ["center", "zca", "pca_whiten"])
+def test_a_scaled_input_compiles_and_has_its_gradient(name):
+    dataset, x = whitened((3, 2, 2))
+    module = preparation(dataset.schema, statistics(dataset), fit_scaling(dataset, name))
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert_close(compiled(x), module(x))
+    torch.compiler.reset()
+    assert torch.autograd.gradcheck(module.double(), x[:2].double().requires_grad_())
+    each = torch.func.vmap(lambda row: torch.func.functional_call(module, {}, row[None])[0])(x[:3].double())
+    assert_close(each, module(x[:3].double()))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.export warns of its own parts
+def test_a_whitened_predictor_is_exported(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    dataset, x = whitened()
+    prepare = preparation(dataset.schema, statistics(dataset), fit_scaling(dataset, "zca"))
+    body = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(20, 2))
+    model = Predictor(prepare, body).eval()
+    dynamic = ({0: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(model, (x[:4],), dynamic_shapes=dynamic).module()
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(model, (x[:4],), path, dynamo=True, dynamic_shapes=dynamic, input_names=["x"], verbose=False)
+    session = runtime.InferenceSession(path)
+    for rows in (1, 3, 50):
+        expected = model(x[:rows]).detach()
+        assert_close(program(x[:rows]), expected, rtol=1e-4, atol=1e-4)
+        assert_close(torch.from_numpy(session.run(None, {"x": x[:rows].numpy()})[0]), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_contradicting_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"offset \(2,\) and scale \(2,\) do not fit samples of shape \(3,\)"):
+        AffineInput([0.0, 0.0], [1.0, 1.0], (3,))
+    with pytest.raises(ValueError, match=r"offset \(1,\) and scale \(2,\)"):
+        AffineInput([0.0], [1.0, 1.0], (2,))
+    with pytest.raises(ValueError, match=r"mean \(2,\) and matrix \(2, 3\) do not map samples of \(2,\) to \(2,\)"):
+        LinearInput([0.0, 0.0], np.zeros((2, 3)), (2,))
+    with pytest.raises(ValueError, match="do not map"):
+        LinearInput([0.0, 0.0], np.zeros((2, 2)), (2,), (3,))

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
@@ -9,13 +9,15 @@ from trainwell.objectives import (
     BinaryFocalLoss,
     BinaryHingeLoss,
     CrammerSingerLoss,
+    CrossEntropy,
     FocalLoss,
+    SmoothedLabelKL,
     WestonWatkinsLoss,
     build_loss,
     per_sample,
 )
 
-KINDS = [WestonWatkinsLoss, CrammerSingerLoss, FocalLoss]
+KINDS = [WestonWatkinsLoss, CrammerSingerLoss, FocalLoss, CrossEntropy, SmoothedLabelKL]
 every = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -94,6 +96,7 @@ def test_a_true_class_ruled_out_costs_infinity(kind):
 
 
 @every
+@settings(deadline=None)  # the first call is slow
 @given(
     scores=st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=6),
     label=st.integers(0, 1),
@@ -126,7 +129,12 @@ def test_wrong_shapes_and_labels_are_named(kind):
 def test_a_recipe_names_them_with_its_class_weights():
     logits, label = batch()
     weight = torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64)
-    for name, kind in (("svm", WestonWatkinsLoss), ("crammer_singer", CrammerSingerLoss), ("focal", FocalLoss)):
+    for name, kind in (
+        ("svm", WestonWatkinsLoss),
+        ("crammer_singer", CrammerSingerLoss),
+        ("focal", FocalLoss),
+        ("kl", SmoothedLabelKL),
+    ):
         loss = build_loss(name, class_weights=weight)
         assert type(loss) is kind and not loss.strict
         assert_close(loss(logits, label), kind(weight)(logits, label))
@@ -134,7 +142,7 @@ def test_a_recipe_names_them_with_its_class_weights():
     assert isinstance(build_loss("hinge"), BinaryHingeLoss) and isinstance(build_loss("binary_focal"), BinaryFocalLoss)
 
 
-@pytest.mark.parametrize("name", ["svm", "crammer_singer", "focal"])
+@pytest.mark.parametrize("name", ["svm", "crammer_singer", "focal", "kl"])
 def test_a_linear_model_separates_what_is_separable(name):
     generator = torch.Generator().manual_seed(0)
     label = torch.arange(60) % 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch.testing import assert_close
@@ -30,6 +30,7 @@ matrices = st.lists(st.floats(-10, 10), min_size=12, max_size=12).map(
 
 
 @every
+@settings(deadline=None)  # the first call is slow
 @given(point=matrices, other=matrices)
 def test_it_is_the_nearest_point(name, point, other):
     project, outside = SETS[name]

@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from trainwell.errors import InputError, JobError
+from trainwell.objectives import Objective
 from trainwell.training import Training, fit
 from trainwell.training.step import Forward, Stepper, split
 
@@ -260,7 +261,9 @@ def test_objective_keeps_sample_weights_and_accumulates_to_the_same_gradient(pie
     made = program(
         mlp().double(),
         loss=nn.CrossEntropyLoss(),
-        objective=lambda model, x, y, loss, forward: loss(forward(x), y) + 0.3 * model[0].weight.square().sum(),
+        objective=lambda model, x, y, loss, forward, weight: (
+            Objective()(model, x, y, loss, forward=forward, weight=weight) + 0.3 * model[0].weight.square().sum()
+        ),
     )
     loss, found = gradient(made, batch, pieces)
     bare = mlp().double()

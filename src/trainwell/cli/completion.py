@@ -18,7 +18,7 @@ DATA = {
 TASKS = ("classification", "binary", "multilabel", "regression")
 SPLITS = ("stratified", "random", "group", "time")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-SOURCES = ("settings.py", "recipe.py")  # of trainwell.training, where the recipe is written down
+SOURCES = ("settings.py", "sections.py", "recipe.py")  # of trainwell.training, where the recipe is written down
 
 
 def data_names(incomplete: str) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ def statistics(dataset: Dataset) -> Statistics:
     if isinstance(dataset.X, dict):
         found = _of_table(dataset.X["numbers"], train)
     elif dataset.X.dtype == np.uint8:
-        found["mean"], found["std"] = _of_levels(dataset.X, train)
+        found["mean"], found["std"] = of_levels(dataset.X, train)
     else:
         found["mean"], found["std"] = _of_arrays(dataset.X, train)
     y = dataset.y[train]
@@ -68,21 +68,21 @@ def deviation(moments: Moments) -> np.ndarray:
     return np.where(std > 1e-7 * np.abs(moments.mean), std, 1.0)
 
 
-def _chunks(X: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+def chunks(X: np.ndarray, rows: np.ndarray, bytes_at_once: int | None = None) -> Iterator[np.ndarray]:
     """The rows of X, some megabytes at a time; consecutive rows are not copied."""
-    step = max(1, BYTES_AT_ONCE // max(1, X[:1].nbytes))
+    step = max(1, (bytes_at_once or BYTES_AT_ONCE) // max(1, X[:1].nbytes))
     for start in range(0, len(rows), step):
         index = rows[start : start + step]
         consecutive = index[-1] - index[0] == len(index) - 1
         yield X[index[0] : index[-1] + 1] if consecutive else X[index]
 
 
-def _of_levels(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def of_levels(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and std per channel of X/255 from exact integer sums: (n Σx² - (Σx)²) / n²."""
     channels, pixels = X.shape[1], int(np.prod(X.shape[2:]))
     exact = np.uint32 if pixels * 255**2 < 2**32 else np.uint64
     sums, squares = [0] * channels, [0] * channels
-    for chunk in _chunks(X, rows):
+    for chunk in chunks(X, rows):
         flat = chunk.reshape(len(chunk), channels, pixels)
         total = flat.sum(2, dtype=exact).sum(0, dtype=np.uint64)
         total_square = np.square(flat, dtype=np.uint16).sum(2, dtype=exact).sum(0, dtype=np.uint64)
@@ -98,7 +98,7 @@ def _of_arrays(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Mean and std of each feature: over rows, time (N, T, F) or pixels (N, C, H, W)."""
     images = X.ndim == 4
     moments: Moments | None = None
-    for chunk in _chunks(X, rows):
+    for chunk in chunks(X, rows):
         flat = np.moveaxis(chunk, 1, -1) if images else chunk
         part = Moments.of(flat.reshape(-1, flat.shape[-1]))
         moments = part if moments is None else moments.merge(part)
@@ -110,7 +110,7 @@ def _of_arrays(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _of_table(numbers: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray | None]:
     F = numbers.shape[1]
     moments: Moments | None = None
-    for chunk in _chunks(numbers, rows):
+    for chunk in chunks(numbers, rows):
         part = Moments.of(chunk)
         moments = part if moments is None else moments.merge(part)
     assert moments is not None

@@ -1,7 +1,8 @@
 """Initialize all linear layers and convolutions of a model by one scheme, and say what was done.
 
 The layers come from the module tree; what follows each of them comes from one traced forward pass on an example
-(``trainwell.nn.trace``). Weights are drawn, biases set to 0; norms, embeddings and recurrent layers stay as they are.
+(``trainwell.nn.trace``). Weights are drawn, biases set to 0 (drawn too by ``critical``); norms, embeddings and
+recurrent layers stay as they are.
 """
 
 import difflib
@@ -13,12 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from trainwell.init.draw import draw_
 from trainwell.init.fan import fans
 from trainwell.init.following import Following, following
 from trainwell.init.orthogonal import orthogonal_
 from trainwell.init.schemes import SCHEMES, Scheme
 from trainwell.nn.operations import OPAQUE, kind_of
 from trainwell.nn.tracer import trace
+from trainwell.theory.critical_point import critical
+from trainwell.theory.gaussian_moments import Nonlinearity
 
 _UNTRACED = Following("unknown", None, "No example was given, so what follows is not known.")
 
@@ -37,6 +41,7 @@ class AppliedLayer:
         std_before: standard deviation of the weight's entries before.
         std_after: and after.
         note: a sentence where something was assumed or given up; "" otherwise.
+        bias_std: standard deviation that the biases were drawn with; 0 where they became 0.
     """
 
     path: str
@@ -48,6 +53,7 @@ class AppliedLayer:
     std_before: float
     std_after: float
     note: str = ""
+    bias_std: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def apply_(model: nn.Module, scheme: str, *, example: Any = None, generator: tor
     branch that starts as its shortcut. Frozen, parametrized and shared weights are left alone; the table says so.
 
     Args:
-        model: any module; biases of the layers that are drawn become 0.
+        model: any module; biases of the layers that are drawn become 0, or those of the edge of chaos.
         scheme: one of ``SCHEMES``.
         example: a batch of one or more samples, as for ``trainwell.nn.trace``; without it, every layer gets the gain
             of the published rule (Kaiming: √2), the last one too.
@@ -148,7 +154,10 @@ def _draw(
 ) -> AppliedLayer:
     bias = module._parameters.get("bias")
     gain = after.gain if scheme.follows and after.gain is not None else scheme.gain
-    before, note = _std(weight), after.note if scheme.follows else ""
+    before, note, bias_std = _std(weight), after.note if scheme.follows else "", 0.0
+    if scheme.critical and after.nonlinearity is not None:
+        gain, bias_std, told = _edge(after.nonlinearity, gain, bias is not None)
+        note = f"{note} {told}".strip()
     if isinstance(module, _ConvNd):
         try:
             scheme.conv(weight, gain, groups=module.groups, transposed=module.transposed, generator=generator)
@@ -158,9 +167,20 @@ def _draw(
     else:
         scheme.linear(weight, gain, generator=generator)
     if bias is not None:
-        bias.zero_()
+        draw_(bias, bias_std, "normal", generator) if bias_std else bias.zero_()
     fan_in, fan_out = fans(module)
-    return AppliedLayer(path, kind_of(module), fan_in, fan_out, after.name, gain, before, _std(weight), note)
+    return AppliedLayer(path, kind_of(module), fan_in, fan_out, after.name, gain, before, _std(weight), note, bias_std)
+
+
+def _edge(after: Nonlinearity, gain: float, has_bias: bool) -> tuple[float, float, str]:
+    """Return σ_w, σ_b and a note; the gain that keeps the second moment and no biases where there is no edge."""
+    try:
+        sigma_w, sigma_b = critical(after)
+    except ValueError as error:
+        return gain, 0.0, f"1/√E φ² was used: {error}"
+    if sigma_b and not has_bias:
+        return sigma_w, 0.0, f"The edge of chaos needs biases of standard deviation {sigma_b:.3g}; it has none."
+    return sigma_w, sigma_b, ""
 
 
 def _std(weight: Tensor) -> float:

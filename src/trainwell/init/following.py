@@ -1,17 +1,17 @@
 """Which nonlinearity follows a layer, read from the chain of a traced model, and the gain that makes up for it.
 
-A layer of weights N(0, g²/fan_in) followed by φ keeps E h² = 1 iff g² E φ(z)² = 1, z ~ N(0, 1). The expectation is a
-sum over 20 001 midpoints in [−10, 10], good to 1e-6 also for functions with a kink.
+A layer of weights N(0, g²/fan_in) followed by φ keeps E h² = 1 iff g² E φ(z)² = 1, z ~ N(0, 1). The moments are those
+of ``trainwell.theory``; an activation that it does not know is integrated numerically (``trainwell.nn.elementwise``).
 """
 
-import copy
-import math
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
+from trainwell.nn.activations import nonlinearity_of
+from trainwell.theory.activation_moments import nonlinearity
 from trainwell.theory.chain import Chain, Layer
+from trainwell.theory.gaussian_moments import Nonlinearity
 
 _PASSED_OVER = ("norm", "dropout", "pool", "flatten")
 _NOT_ELEMENTWISE = ("GLU", "LogSoftmax", "MultiheadAttention", "Softmax", "Softmax2d", "Softmin")
@@ -26,12 +26,17 @@ class Following:
         gain: 1/√E φ(z)²; 1 for none; None where unknown.
         note: why it is not known or what was assumed; "" otherwise.
         into_addition: whether the layer's output goes into an addition: it may end a residual branch.
+        nonlinearity: what theory knows of it: the identity for none, None where unknown or not elementwise.
     """
 
     name: str
     gain: float | None
     note: str = ""
     into_addition: bool = False
+    nonlinearity: Nonlinearity | None = None
+
+
+_NONE = Following("none", 1.0, nonlinearity=nonlinearity("identity"))
 
 
 def following(chain: Chain, path: str, model: nn.Module) -> Following:
@@ -46,7 +51,7 @@ def following(chain: Chain, path: str, model: nn.Module) -> Following:
     before = chain.layers[places[0]]
     for layer in chain.layers[places[0] + 1 :]:
         if layer.kind in ("linear", "conv", "output", "embedding", "input"):
-            return Following("none", 1.0)
+            return _NONE
         if layer.kind == "other":
             added = layer.name in ("add", "sub")
             return Following("unknown", None, f"Its output goes into {layer.name} at {layer.path!r}.", added)
@@ -57,7 +62,7 @@ def following(chain: Chain, path: str, model: nn.Module) -> Following:
         before = layer
     if chain.incomplete.startswith("The forward pass failed"):
         return Following("unknown", None, chain.incomplete)
-    return Following("none", 1.0)
+    return _NONE
 
 
 def _activation(layer: Layer, model: nn.Module) -> Following:
@@ -74,27 +79,22 @@ def _activation(layer: Layer, model: nn.Module) -> Following:
 
 
 def _with_gain(name: str, activation: nn.Module, note: str) -> Following:
-    gain = gain_of(activation)
-    if gain is None:
+    known = nonlinearity_of(activation)
+    if known is None:
         return Following(name, None, f"E φ(z)² of {name} cannot be computed.")
-    return Following(name, gain, note)
+    return Following(name, _gain(known), note, nonlinearity=known)
 
 
-@torch.no_grad()
 def gain_of(activation: nn.Module) -> float | None:
-    """Return 1/√E φ(z)² of an elementwise activation in evaluation mode; None if that is not a positive number.
-
-    A PReLU counts with the mean of its slopes.
+    """Return 1/√E φ(z)² of an activation module; None if it cannot be computed.
 
     Example:
         >>> round(gain_of(nn.ReLU()), 5)
         1.41421
     """
-    if isinstance(activation, nn.PReLU):
-        return float((2 / (1 + activation.weight.double().mean() ** 2)) ** 0.5)
-    step = 1e-3
-    nodes = (torch.arange(20_001, dtype=torch.float64) - 10_000) * step
-    density = torch.exp(-nodes.square() / 2) * (step / math.sqrt(2 * math.pi))
-    values = copy.deepcopy(activation).eval()(nodes.clone())
-    second_moment = float((density * values.square()).sum())
-    return second_moment**-0.5 if math.isfinite(second_moment) and second_moment > 1e-12 else None
+    known = nonlinearity_of(activation)
+    return None if known is None else _gain(known)
+
+
+def _gain(known: Nonlinearity) -> float:
+    return float(known.second_moment(1.0)) ** -0.5

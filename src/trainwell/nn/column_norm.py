@@ -5,8 +5,10 @@ For Z with d features and n samples (stored like PyTorch's batches, as x of shap
     over the batch     (rows of Z; batch normalization)     mean over n = 0, variance 1 for every feature,
     over the features  (columns of Z; layer normalization)  mean over d = 0, variance 1 for every sample,
 
-each by z ↦ (z − mean)/√(var + ε), which leaves the variance at var/(var + ε). One does not give the other. Over the
-features, a sample's result does not depend on the other samples; over the batch it does.
+each by z ↦ (z − mean)/√(var + ε), which leaves the variance at var/(var + ε). A sample of more dimensions, say an
+image, counts as the vector of all its numbers: over the batch, each pixel of each channel is a feature of its own. One
+does not give the other. Over the features, a sample's result does not depend on the other samples; over the batch it
+does, also in eval mode, and a single sample has none.
 Source: Ba, Kiros & Hinton 2016, "Layer Normalization", §3, arXiv:1607.06450.
 """
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 
 class ColumnNorm(nn.Module):
-    """Standardize inputs of shape (n, d) over their features or over the batch, alike in train and eval mode.
+    """Standardize inputs of shape (n, d, *) over their features or over the batch, alike in train and eval mode.
 
     Args:
         over: ``"features"`` or ``"batch"``.
@@ -38,17 +40,17 @@ class ColumnNorm(nn.Module):
         """Standardize x.
 
         Raises:
-            ValueError: if x is no matrix, or has one value along the axis.
+            ValueError: if x has no features, or one value to standardize.
         """
-        axis = 1 if self.over == "features" else 0
-        if x.dim() != 2 or x.shape[axis] < 2:
+        axes = list(range(1, x.dim())) if self.over == "features" else [0]
+        if x.dim() < 2 or (x.shape[1:].numel() if self.over == "features" else x.shape[0]) < 2:
             raise ValueError(
-                f"ColumnNorm: input of shape {tuple(x.shape)}; over={self.over!r} needs (n, d) with two or more "
-                f"{'features' if axis else 'samples'}."
+                f"ColumnNorm: input of shape {tuple(x.shape)}; over={self.over!r} needs (n, d, *) with two or more "
+                f"{self.over if self.over == 'features' else 'samples'}."
             )
         z = x.float() if x.element_size() < 4 else x
-        centred = z - z.mean(axis, keepdim=True)
-        return (centred * (centred.square().mean(axis, keepdim=True) + self.eps).rsqrt()).to(x.dtype)
+        centred = z - z.mean(axes, keepdim=True)
+        return (centred * (centred.square().mean(axes, keepdim=True) + self.eps).rsqrt()).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"over={self.over!r}, eps={self.eps}"

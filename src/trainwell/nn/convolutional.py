@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwell.nn.activations import activation as activation_named
+from trainwell.nn.activations import pieces
+from trainwell.nn.norms import norm as norm_named
 
 
 class ScaledLinear(nn.Linear):
@@ -65,6 +67,7 @@ def cnn(
     width: int = 64,
     depth: int = 2,
     activation: str = "gelu",
+    norm: str = "batch",
     dropout: float = 0.0,
 ) -> nn.Module:
     """Build a convolutional network that adapts to the image's size.
@@ -75,30 +78,43 @@ def cnn(
         width: channels of the first stage; each further one doubles them, the stem has three eighths.
         depth: convolutions a stage, at least 1.
         activation: one of ``trainwell.nn.activations.ACTIVATIONS``.
+        norm: one of ``trainwell.nn.norms.NORMS``; convolutions have a bias, from 0, where it has no shift.
         dropout: share of the features before the head silenced in training, 0 … 1.
 
     Raises:
-        ValueError: if the samples are no images.
+        ValueError: if the samples are no images, or the activation or the norm is not known.
     """
     if len(inputs) != 3:
         raise ValueError(f"cnn takes images (C, H, W), these samples have shape {inputs}. Use mlp.")
     channels, side = inputs[0], min(inputs[1:])
     patch = 2 ** max(0, math.floor(math.log2(side / 32)))
     stages = min(3, max(1, round(math.log2(side / patch)) - 2))
+    many = pieces(activation)  # channels that make one
     now = max(8, 3 * width // 8)
-    stem = nn.Conv2d(channels, now, 3, padding=1, bias=False)
+    first, biased = _normed(norm, many * now)
+    stem = nn.Conv2d(channels, many * now, 3, padding=1, bias=biased)
     if patch > 1:
-        stem = nn.Conv2d(channels, now, patch, stride=patch, bias=False)
+        stem = nn.Conv2d(channels, many * now, patch, stride=patch, bias=biased)
     nn.init.kaiming_normal_(stem.weight, nonlinearity="relu")
-    layers: list[nn.Module] = [stem, nn.BatchNorm2d(now), activation_named(activation)]
+    layers: list[nn.Module] = [stem, first, activation_named(activation)]
     for stage in range(stages):
         for index in range(depth):
-            convolution = nn.Conv2d(now, max(now, width * 2**stage), 3, padding=1, bias=False)
+            before, now = now, max(now, width * 2**stage)
+            normed, biased = _normed(norm, many * now)
+            convolution = nn.Conv2d(before, many * now, 3, padding=1, bias=biased)
             pass_through_(convolution.weight)
-            now = convolution.out_channels
             pool = [nn.MaxPool2d(2)] if index == 0 else []
-            layers += [convolution, *pool, nn.BatchNorm2d(now), activation_named(activation)]
+            layers += [convolution, *pool, normed, activation_named(activation)]
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     head = ScaledLinear(now, outputs, scale=1 / 8)
     nn.init.kaiming_normal_(head.weight, nonlinearity="linear")
     nn.init.zeros_(head.bias)
     return nn.Sequential(*layers, GlobalMaxPool(), nn.Dropout(dropout), head)
+
+
+def _normed(name: str, channels: int) -> tuple[nn.Module, bool]:
+    """The normalization, and whether a convolution before it needs a bias: it does if the norm has no shift."""
+    layer = norm_named(name, channels, 2)
+    return layer, getattr(layer, "bias", None) is None

@@ -11,23 +11,25 @@ import math
 
 from torch import Tensor, nn
 
-from trainwell.errors import InputError
 from trainwell.nn.activations import activation as activation_named
-from trainwell.nn.activations import gain
-
-_NORMS = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
+from trainwell.nn.activations import gain, pieces
+from trainwell.nn.norms import norm as norm_named
 
 
 class DenseBlock(nn.Module):
-    """One residual block: x + V drop(φ(W norm(x))), with V starting at zero."""
+    """One residual block: x + V drop(φ(W norm(x))), with V starting at zero.
+
+    x has ``width`` features, or as many as φ makes ``width`` of (twice as many for maxout).
+    """
 
     def __init__(self, width: int, activation: str, norm: str, dropout: float) -> None:
         super().__init__()
-        self.norm = _NORMS[norm](width)
-        self.linear1 = nn.Linear(width, width)
+        stream = pieces(activation) * width
+        self.norm = norm_named(norm, stream)
+        self.linear1 = nn.Linear(stream, stream)
         self.activation = activation_named(activation)
         self.dropout = nn.Dropout(dropout)
-        self.linear2 = nn.Linear(width, width)
+        self.linear2 = nn.Linear(width, stream)
         nn.init.kaiming_normal_(self.linear1.weight, nonlinearity="linear")
         nn.init.zeros_(self.linear1.bias)
         nn.init.zeros_(self.linear2.weight)
@@ -55,15 +57,15 @@ def mlp(
         width: units of each hidden layer.
         depth: residual blocks of two layers each, at least 0.
         activation: one of ``trainwell.nn.activations.ACTIVATIONS``.
-        norm: ``batch``, ``layer`` or ``none``.
+        norm: one of ``trainwell.nn.norms.NORMS`` that takes vectors.
         dropout: share of hidden units silenced in training, 0 … 1.
 
     Raises:
-        InputError: if the activation or the norm is not known.
+        InputError: if the activation or the norm is not known, or the norm takes no vectors.
     """
-    if norm not in _NORMS:
-        raise InputError(f"norm={norm!r} is not known.", f"Use one of {', '.join(_NORMS)}.")
-    stem, head = nn.Linear(math.prod(inputs), width), nn.Linear(width, outputs)
+    stream = pieces(activation) * width
+    last = norm_named(norm, stream)
+    stem, head = nn.Linear(math.prod(inputs), stream), nn.Linear(width, outputs)
     nn.init.kaiming_normal_(stem.weight, nonlinearity="linear")
     nn.init.normal_(head.weight, std=0.1 * gain(activation) * width**-0.5)
     nn.init.zeros_(stem.bias)
@@ -72,7 +74,7 @@ def mlp(
         nn.Flatten(),
         stem,
         *(DenseBlock(width, activation, norm, dropout) for _ in range(depth)),
-        _NORMS[norm](width),
+        last,
         activation_named(activation),
         nn.Dropout(dropout),
         head,

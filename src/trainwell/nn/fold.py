@@ -28,11 +28,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import is_parametrized
+
+from trainwell.nn.foldable import check_foldable
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _MAPS = (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _TRANSPARENT = (nn.Identity, _DropoutNd)  # the identity in eval mode
 
 
@@ -47,7 +49,8 @@ class _Fold:
 def fold_batchnorm(model: nn.Module) -> nn.Module:
     """Return a copy of the model in eval mode whose batch normalizations are part of the linear maps beside them.
 
-    Every ``nn.BatchNorm1d/2d/3d`` goes into the ``nn.Linear``, ``nn.Conv1d/2d/3d`` or ``nn.ConvTranspose1d/2d/3d``
+    Every batch normalization (``nn.BatchNorm1d/2d/3d``, cumulative, synchronized, ghost, noisy, renormalized: they are
+    the same function in eval mode) goes into the ``nn.Linear``, ``nn.Conv1d/2d/3d`` or ``nn.ConvTranspose1d/2d/3d``
     directly before it or else into the linear layer or unpadded convolution directly after it, and leaves an
     ``nn.Identity`` in its place; the copy has the class, the paths and the signature of the model. Which layers are
     neighbours is read from ``torch.fx`` traces with the default values of optional arguments; where a module's
@@ -59,18 +62,17 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
             length ≠ features.
 
     Raises:
-        ValueError: if a normalization cannot be folded exactly, with its path and the reason: it is in train mode or
-            keeps no running statistics, something else than a linear map stands on both sides, the convolution after
-            it pads with zeros, or a layer is used in more than one place.
+        ValueError: if a normalization over the batch cannot be folded exactly, with its path and the reason: it is in
+            train mode, keeps no running statistics or is no scale and shift of each channel, something else than a
+            linear map stands on both sides, the convolution after it pads with zeros, or a layer is used in more than
+            one place.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()).eval()
         >>> fold_batchnorm(net)[1]
         Identity()
     """
-    for path, module in model.named_modules():
-        if isinstance(module, _BatchNorm):
-            _check_norm(path, module)
+    check_foldable(model)
     folded = copy.deepcopy(model).eval()
     for fold in _Plan(copy.deepcopy(model).eval()).folds:
         norm, linear = folded.get_submodule(fold.norm), folded.get_submodule(fold.map)
@@ -78,23 +80,6 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         (_fold_after if fold.after else _fold_before)(linear, scale, shift)
         folded.set_submodule(fold.norm, nn.Identity().eval())
     return folded
-
-
-def _check_norm(path: str, norm: _BatchNorm) -> None:
-    if type(norm) not in _NORMS:
-        raise ValueError(
-            f"fold_batchnorm: {path!r} is a {type(norm).__name__}, whose eval mode is not known to be affine. "
-            f"Use one of {', '.join(kind.__name__ for kind in _NORMS)}."
-        )
-    if norm.running_mean is None or norm.running_var is None:
-        raise ValueError(
-            f"fold_batchnorm: {path!r} keeps no running statistics and so normalizes by each batch. "
-            "Build it with track_running_stats=True and let it see data."
-        )
-    if norm.training:
-        raise ValueError(
-            f"fold_batchnorm: {path!r} is in train mode, where it normalizes by each batch. Call model.eval() first."
-        )
 
 
 class _Tracer(fx.Tracer):
@@ -215,6 +200,8 @@ class _Region:
         side = "before" if after else "after"
         if beside is None:
             return f"what stands {side} it is used in several places"
+        if beside.op == "call_module" and is_parametrized(self.module(beside)):
+            return f"{self.path(beside)!r} {side} it is parametrized (trainwell.nn.unparametrize_ ends that)"
         if beside.op != "call_module" or type(self.module(beside)) not in _MAPS:
             kind = type(self.module(beside)).__name__ if beside.op == "call_module" else f"{beside.op} {beside.target}"
             return f"{kind} stands {side} it, which is no linear map"
@@ -224,8 +211,6 @@ class _Region:
                 return f"{self.path(place)!r} is shared: its weights serve in more than one place"
             if layer._forward_hooks or layer._forward_pre_hooks:
                 return f"{self.path(place)!r} has forward hooks"
-        if "weight" not in linear._parameters:
-            return f"the weight of {self.path(beside)!r} is parametrized"
         return _mismatch(norm, linear, self.path(beside), after)
 
 

@@ -45,6 +45,8 @@ class Predictor(nn.Module):
         body: (N, *inputs) → (N, outputs).
         restore: (N, outputs) → (N, outputs): ``Unstandardize`` for regression, the identity if None.
         augment: changes raw batches in training mode only, drawing from torch's global generator; None for none.
+        views: ``views(answer, x)`` gives the answer in evaluation mode from those to several views of x (test-time
+            augmentation); None for one look.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class Predictor(nn.Module):
         body: nn.Module,
         restore: nn.Module | None = None,
         augment: Callable[[Any, torch.Generator], Any] | None = None,
+        views: Callable[[Callable[[Any], Tensor], Any], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.augment = augment
+        self.augment, self.views = augment, views
         self.prepare = prepare
         self.body = body
         self.restore = nn.Identity() if restore is None else restore
@@ -63,4 +66,9 @@ class Predictor(nn.Module):
     def forward(self, x: Any) -> Tensor:
         if self.training and self.augment is not None:
             x = self.augment(x, torch.default_generator)
+        if not self.training and self.views is not None:
+            return self.views(self._answer, x)
+        return self._answer(x)
+
+    def _answer(self, x: Any) -> Tensor:
         return self.restore(self.body(self.prepare(x)))

@@ -9,6 +9,8 @@ from the statistics' shapes, never from their values.
     number again:  1 if it is missing, else 0                           for columns in which training saw a gap
     category:      one-hot, or an embedding where there are many; unknown and missing ones are the zero vector
 
+A table whose numbers are scaled otherwise has that in place of its clipped numbers and bins, see ``TableInput``; for
+images and arrays see ``scaled_input``.
 Sources: Gorishniy et al. 2022, "On Embeddings for Numerical Features", §3.2, arXiv:2203.05556 (encoding; ours is
 clipped in the outer bins too); Holzmüller et al. 2024, "Better by Default", arXiv:2407.04491 (smooth clipping).
 """
@@ -91,12 +93,15 @@ class TableInput(nn.Module):
     The vector holds, in this order: F clipped standardized numbers (gaps take the median), F · (Q − 1) piecewise-linear
     bins, F flags of gaps, then each category's one-hot vector or embedding. A bin of width zero (quantiles that
     coincide, as in columns of few values) and the flag of a column without gaps in training are constant zeros.
+    With ``scaled`` the numbers, gaps filled with the median, go through that module, and what it makes stands in place
+    of the clipped numbers and of the bins: the network then sees exactly what was asked for, outliers at full size.
 
     Args:
         mean, std, median: of each number column, ignoring gaps, shape (F,); std greater than zero.
         quantiles: of each number column, ascending, shape (F, Q).
         missing: share of gaps in each number column of the training part, shape (F,), 0 … 1.
         cardinalities: number of categories of each category column; codes run from 0, −1 is unknown or missing.
+        scaled: (N, F) → (N, K), its ``shape`` (K,): ``AffineInput`` or ``LinearInput``; None for the default.
     """
 
     layer_kind = "input"
@@ -115,6 +120,7 @@ class TableInput(nn.Module):
         quantiles: ArrayLike,
         missing: ArrayLike,
         cardinalities: Sequence[int] = (),
+        scaled: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("mean", statistic(mean))
@@ -124,7 +130,11 @@ class TableInput(nn.Module):
         self.register_buffer("flagged", (statistic(missing) > 0).to(torch.float32))
         encoders = [OneHot(n) if n <= ONE_HOT_UP_TO else CategoryEmbedding(n) for n in map(int, cardinalities)]
         self.encoders = nn.ModuleList(encoders)
-        numbers = self.mean.numel() * (2 + max(self.edges.shape[-1] - 1, 0))
+        self.scaled = scaled
+        columns = self.mean.numel()
+        numbers = columns * (2 + max(self.edges.shape[-1] - 1, 0))
+        if scaled is not None:
+            numbers = columns + int(scaled.shape[0])  # type: ignore[index]
         self.shape = (numbers + sum(encoder.width for encoder in encoders),)
 
     def forward(self, rows: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
@@ -135,15 +145,20 @@ class TableInput(nn.Module):
         return torch.cat(parts, dim=1)
 
     def encode_numbers(self, numbers: Tensor) -> list[Tensor]:
-        """Return the clipped standardized values (N, F), the bins (N, F·(Q − 1)) and the flags of gaps (N, F)."""
+        """Return the clipped standardized values (N, F), the bins (N, F·(Q − 1)) and the flags of gaps (N, F).
+
+        With ``scaled``: what it makes (N, K) and the flags.
+        """
         numbers = numbers.to(self.mean.dtype)
         known = torch.isfinite(numbers)
         filled = torch.where(known, numbers, self.median)
+        gaps = torch.where(known, torch.zeros_like(self.flagged), self.flagged)
+        if self.scaled is not None:
+            return [self.scaled(filled), gaps]
         z = (filled - self.mean) / self.std
         clipped = z * torch.rsqrt(1 + (z / 3).square())
         left, width = self.edges[:, :-1], self.edges[:, 1:] - self.edges[:, :-1]
         bins = ((filled.unsqueeze(2) - left) / torch.where(width > 0, width, 1)).clamp(0, 1) * (width > 0)
-        gaps = torch.where(known, torch.zeros_like(self.flagged), self.flagged)
         return [clipped, bins.flatten(1), gaps]
 
     def extra_repr(self) -> str:

@@ -85,8 +85,8 @@ class _Whitening(nn.Module, ABC):
 
     @torch.no_grad()
     def _update(self, mean: Tensor, matrix: Tensor) -> None:
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_whitening.lerp_(matrix.to(self.running_whitening.dtype), self.momentum)
+        for running, new in ((self.running_mean, mean), (self.running_whitening, matrix)):
+            running.add_(new.to(running.dtype) - running, alpha=self.momentum)  # lerp_ has no rule for vmap
 
     def _check(self, x: Tensor) -> None:
         name = type(self).__name__
@@ -199,6 +199,8 @@ class _InverseRoot(torch.autograd.Function):
     With Σ = D diag(r⁻²) Dᵀ: dR = D [K ∘ (Dᵀ dΣ D)] Dᵀ,  K_ij = −r_i² r_j² / (r_i + r_j) (Daleckii–Krein), while
     the derivative of the eigenvectors themselves divides by λ_i − λ_j.
     """
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(covariance: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", eq. 4 and 5, �
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from trainwell.errors import InputError
+from trainwell.objectives.binary_loss import BinaryLoss
 from trainwell.objectives.class_loss import ClassLoss
-from trainwell.objectives.reduction import check_reduction, reduced, refuse_plus_infinity
 
 
 class FocalLoss(ClassLoss):
@@ -49,47 +49,28 @@ class FocalLoss(ClassLoss):
         return _focal(logits.gather(1, label[:, None])[:, 0] - others, self.gamma)
 
 
-class BinaryFocalLoss(nn.Module):
+class BinaryFocalLoss(BinaryLoss):
     """−α t (1 − p)^γ ln p − (1 − α)(1 − t) p^γ ln(1 − p) of every element, p = sigmoid(s).
-
-    No elements give 0 with zero gradient (torch's losses: NaN).
 
     Args:
         gamma: γ ≥ 0; 2 is the paper's choice.
         alpha: share of weight for the positives, 0..1 (the paper has 0.25); None leaves both factors out.
-        reduction: "mean" over all elements, "sum" or "none".
-        strict: raise for a logit of +∞ (see :class:`ClassLoss`).
+        reduction, strict: see :class:`BinaryLoss`.
     """
 
     def __init__(
         self, *, gamma: float = 2.0, alpha: float | None = None, reduction: str = "mean", strict: bool = True
     ) -> None:
-        super().__init__()
         if alpha is not None and not 0 <= alpha <= 1:
             raise InputError(f"BinaryFocalLoss: alpha is {alpha}.", "Give a share between 0 and 1, or None.")
+        weights = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        super().__init__(reduction=reduction, strict=strict, weights=weights)
         self.gamma = _not_negative("BinaryFocalLoss", gamma)
         self.alpha = alpha
-        self.reduction = check_reduction("BinaryFocalLoss", reduction)
-        self.strict = strict
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss; both of one shape, target 0, 1 or between; −∞ is allowed where the target is 0.
-
-        Raises:
-            InputError: for unequal shapes; if strict, for a logit of +∞.
-        """
-        if logits.shape != target.shape:
-            raise InputError(
-                f"BinaryFocalLoss: logits {tuple(logits.shape)} do not fit targets {tuple(target.shape)}.",
-                "Give both the same shape.",
-            )
-        if self.strict:
-            refuse_plus_infinity("BinaryFocalLoss", logits)
-        target = target.to(logits.dtype)
-        positive, negative = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
-        yes, no = logits.masked_fill(target == 0, 0.0), logits.masked_fill(target == 1, 0.0)
-        values = positive * target * _focal(yes, self.gamma) + negative * (1 - target) * _focal(-no, self.gamma)
-        return reduced(values, self.reduction)
+    def of_score(self, score: Tensor) -> Tensor:
+        """−(1 − p)^γ ln p."""
+        return _focal(score, self.gamma)
 
 
 def _focal(logits: Tensor, gamma: float) -> Tensor:

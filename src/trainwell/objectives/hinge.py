@@ -15,11 +15,11 @@ Source: Weston & Watkins 1999, "Support Vector Machines for Multi-Class Pattern 
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainwell.errors import InputError
+from trainwell.objectives.binary_loss import BinaryLoss
 from trainwell.objectives.class_loss import ClassLoss
-from trainwell.objectives.reduction import check_reduction, reduced, refuse_plus_infinity
 
 
 class WestonWatkinsLoss(ClassLoss):
@@ -61,38 +61,21 @@ class CrammerSingerLoss(WestonWatkinsLoss):
         return _gaps(logits, label).amax(1).add(self.margin).clamp_min(0.0)
 
 
-class BinaryHingeLoss(nn.Module):
-    """t·max(0, m − s) + (1 − t)·max(0, m + s) of every score; no elements give 0 (torch's losses: NaN).
+class BinaryHingeLoss(BinaryLoss):
+    """t·max(0, m − s) + (1 − t)·max(0, m + s) of every score.
 
     Args:
         margin: m > 0, in the unit of the scores.
-        reduction: "mean" over all elements, "sum" or "none".
-        strict: raise for a score of +∞ (see :class:`ClassLoss`).
+        reduction, strict: see :class:`BinaryLoss`.
     """
 
     def __init__(self, *, margin: float = 1.0, reduction: str = "mean", strict: bool = True) -> None:
-        super().__init__()
+        super().__init__(reduction=reduction, strict=strict)
         self.margin = _positive("BinaryHingeLoss", margin)
-        self.reduction = check_reduction("BinaryHingeLoss", reduction)
-        self.strict = strict
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss; both of one shape, target 0, 1 or between (not ±1); −∞ is allowed where the target is 0.
-
-        Raises:
-            InputError: for unequal shapes; if strict, for a score of +∞.
-        """
-        if logits.shape != target.shape:
-            raise InputError(
-                f"BinaryHingeLoss: scores {tuple(logits.shape)} do not fit targets {tuple(target.shape)}.",
-                "Give both the same shape.",
-            )
-        if self.strict:
-            refuse_plus_infinity("BinaryHingeLoss", logits)
-        target = target.to(logits.dtype)
-        yes = (self.margin - logits.masked_fill(target == 0, 0.0)).clamp_min(0.0)
-        no = (self.margin + logits.masked_fill(target == 1, 0.0)).clamp_min(0.0)
-        return reduced(target * yes + (1 - target) * no, self.reduction)
+    def of_score(self, score: Tensor) -> Tensor:
+        """max(0, m − s)."""
+        return (self.margin - score).clamp_min(0.0)
 
 
 def _gaps(logits: Tensor, label: Tensor) -> Tensor:

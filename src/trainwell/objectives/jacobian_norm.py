@@ -33,25 +33,46 @@ def jacobian_norm(
     Raises:
         InputError: if ``projections`` is below 1 or the output does not have n rows.
     """
-    if projections is not None and projections < 1:
-        raise InputError(f"jacobian_norm: projections is {projections}.", "Give 1 or more, or None for the exact norm.")
     with torch.enable_grad():
         x = inputs if inputs.requires_grad else inputs.detach().requires_grad_()
         outputs = function(x)
-        if outputs.dim() == 0 or len(outputs) != len(x):
-            raise InputError(
-                f"jacobian_norm: inputs {tuple(x.shape)} gave outputs {tuple(outputs.shape)}.",
-                "The function must return one row a sample.",
-            )
-        if len(x) == 0:
-            return outputs.sum()
-        flat = outputs.flatten(1)  # (n, K)
-        if projections is None:
-            directions = torch.eye(flat.shape[1], dtype=flat.dtype, device=flat.device)[:, None].expand(-1, len(x), -1)
-            scale = 1.0
-        else:
-            noise = torch.randn(projections, *flat.shape, dtype=flat.dtype, device=flat.device, generator=generator)
-            directions = noise / noise.norm(dim=2, keepdim=True)
-            scale = flat.shape[1] / projections
-        pulled = (torch.autograd.grad(flat, x, v, create_graph=True)[0] for v in directions)
-        return scale * torch.stack([p.square().sum() for p in pulled]).sum() / len(x)
+        return squared_slopes(outputs, x, projections=projections, generator=generator)
+
+
+def squared_slopes(
+    outputs: Tensor,
+    inputs: Tensor,
+    *,
+    projections: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The same of outputs that are already there: mean over the batch of ‖∂outputs/∂inputs‖²_F.
+
+    Args:
+        outputs: shape (n, ...).
+        inputs: shape (n, ...), floating, part of the graph of ``outputs``.
+        projections, generator: see :func:`jacobian_norm`.
+
+    Raises:
+        InputError: if ``projections`` is below 1 or the output does not have n rows.
+    """
+    if projections is not None and projections < 1:
+        raise InputError(f"jacobian_norm: projections is {projections}.", "Give 1 or more, or None for the exact norm.")
+    n = len(inputs)
+    if outputs.dim() == 0 or len(outputs) != n:
+        raise InputError(
+            f"jacobian_norm: inputs {tuple(inputs.shape)} gave outputs {tuple(outputs.shape)}.",
+            "The function must return one row a sample.",
+        )
+    if n == 0:
+        return outputs.sum()
+    flat = outputs.flatten(1)  # (n, K)
+    if projections is None:
+        directions = torch.eye(flat.shape[1], dtype=flat.dtype, device=flat.device)[:, None].expand(-1, n, -1)
+        scale = 1.0
+    else:
+        noise = torch.randn(projections, *flat.shape, dtype=flat.dtype, device=flat.device, generator=generator)
+        directions = noise / noise.norm(dim=2, keepdim=True)
+        scale = flat.shape[1] / projections
+    pulled = (torch.autograd.grad(flat, inputs, v, create_graph=True)[0] for v in directions)
+    return scale * torch.stack([p.square().sum() for p in pulled]).sum() / n

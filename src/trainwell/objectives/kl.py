@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
+from trainwell.objectives.class_loss import ClassLoss
 from trainwell.objectives.reduction import check_reduction, reduced, refuse_plus_infinity
 
 
@@ -49,6 +50,42 @@ class SoftTargetKL(nn.Module):
         return reduced((torch.xlogy(target, target) - target * log_p).sum(1), self.reduction)
 
 
+class SmoothedLabelKL(ClassLoss):
+    """KL((1 − α) e_y + α/K ‖ softmax(logits)) of each label: label smoothing with its minimum at 0.
+
+    The gradient is that of cross-entropy with label smoothing α; a loss of 0 says that the model gives exactly the
+    smoothed labels. At α = 0 it is cross-entropy. With α > 0 a class ruled out by −∞ costs +∞.
+
+    Args:
+        weight, ignore_index, reduction, strict: see :class:`ClassLoss`.
+        alpha: share of the target spread over all classes, 0..1.
+
+    Example:
+        >>> probabilities = torch.tensor([[0.95, 0.05]])
+        >>> loss = SmoothedLabelKL(alpha=0.1)(probabilities.log(), torch.tensor([0]))
+        >>> abs(float(loss)) < 1e-6
+        True
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        alpha: float = 0.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        strict: bool = True,
+    ) -> None:
+        super().__init__(weight, ignore_index=ignore_index, reduction=reduction, strict=strict)
+        self.alpha = _share("SmoothedLabelKL", alpha)
+
+    def of_label(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Σ_k t_k (ln t_k − ln p_k), shape (n,)."""
+        target = smoothed_labels(label, logits.shape[1], self.alpha, logits.dtype)
+        log_p = logits.log_softmax(1).masked_fill(target == 0, 0.0)
+        return (torch.xlogy(target, target) - target * log_p).sum(1)
+
+
 def smoothed_labels(labels: Tensor, classes: int, alpha: float, dtype: torch.dtype | None = None) -> Tensor:
     """(1 − α) e_y + α/K, shape (n, classes); PyTorch's α (deck M's ε is α/K).
 
@@ -61,10 +98,15 @@ def smoothed_labels(labels: Tensor, classes: int, alpha: float, dtype: torch.dty
     Raises:
         InputError: if ``alpha`` is no share.
     """
-    if not 0 <= alpha <= 1:
-        raise InputError(f"smoothed_labels: alpha is {alpha}.", "Give a share between 0 and 1.")
+    _share("smoothed_labels", alpha)
     onehot = nn.functional.one_hot(labels.long(), classes).to(dtype or torch.get_default_dtype())
     return (1 - alpha) * onehot + alpha / classes
+
+
+def _share(name: str, alpha: float) -> float:
+    if not 0 <= alpha <= 1:
+        raise InputError(f"{name}: alpha is {alpha}.", "Give a share between 0 and 1.")
+    return alpha
 
 
 def _check_distributions(target: Tensor) -> None:

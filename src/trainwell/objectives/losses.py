@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainwell.objectives.class_loss import ClassLoss
 from trainwell.objectives.focal import BinaryFocalLoss, FocalLoss
 from trainwell.objectives.hinge import BinaryHingeLoss, CrammerSingerLoss, WestonWatkinsLoss
+from trainwell.objectives.kl import SmoothedLabelKL
 
 LOSSES: dict[str, tuple[str, ...]] = {  # name → tasks it serves, the first one's default is the first that lists it
     "cross_entropy": ("classification", "binary"),
@@ -22,6 +23,7 @@ LOSSES: dict[str, tuple[str, ...]] = {  # name → tasks it serves, the first on
     "svm": ("classification", "binary"),
     "crammer_singer": ("classification", "binary"),
     "focal": ("classification", "binary"),
+    "kl": ("classification", "binary"),
     "hinge": ("multilabel",),
     "binary_focal": ("multilabel",),
 }
@@ -32,7 +34,8 @@ def build_loss(name: str, *, label_smoothing: float = 0.0, class_weights: Tensor
 
     Args:
         name: a key of ``LOSSES``.
-        label_smoothing: share α of the target spread over all classes, t = (1−α)·onehot + α/K; cross-entropy only.
+        label_smoothing: share α of the target spread over all classes, t = (1−α)·onehot + α/K; of ``cross_entropy``
+            and ``kl`` only, which have the same gradient (``kl`` is 0 where the model gives exactly t).
         class_weights: shape (classes,), weight of each class in the average; losses of classes only.
 
     Raises:
@@ -40,6 +43,8 @@ def build_loss(name: str, *, label_smoothing: float = 0.0, class_weights: Tensor
     """
     if name == "cross_entropy":
         return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+    if name == "kl":
+        return SmoothedLabelKL(class_weights, alpha=label_smoothing, strict=False)
     by_class: dict[str, type[ClassLoss]] = {
         "svm": WestonWatkinsLoss,
         "crammer_singer": CrammerSingerLoss,

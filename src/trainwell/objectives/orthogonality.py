@@ -3,8 +3,14 @@
     ‖WᵀW − I‖²_F,    gradient 4 W (WᵀW − I);    double-sided: + ‖WWᵀ − I‖²_F
 
 Zero exactly when every singular value is 1. W of shape (out, in) with in > out has no orthonormal columns: its least
-value is then in − out, and n − m for both sides of any n × m matrix. A penalty of weight β only comes near the
-constraint, with an error of order 1/β. Source: Bansal, Chen & Wang 2018, eq. 1 and 2, arXiv:1810.09102.
+value is then in − out, and |n − m| for both sides of any n × m matrix. A penalty of weight β only comes near the
+constraint, with an error of order 1/β. As WᵀW and WWᵀ have the same non-zero eigenvalues,
+
+    ‖WᵀW − I‖²_F = ‖WWᵀ − I‖²_F + in − out
+
+so the double-sided penalty has exactly twice the gradient of the single one (Bansal et al. present it as another), and
+either is computed from the smaller of the two products.
+Source: Bansal, Chen & Wang 2018, eq. 1 and 2, arXiv:1810.09102.
 """
 
 import torch
@@ -32,8 +38,9 @@ def orthogonality_penalty(weight: Tensor, *, double_sided: bool = False) -> Tens
             f"orthogonality_penalty: weight of shape {tuple(weight.shape)} is no matrix.", "Leave biases and gains out."
         )
     matrix = weight.flatten(1)
-    one_side = _from_identity(matrix.T @ matrix)
-    return one_side + _from_identity(matrix @ matrix.T) if double_sided else one_side
+    out, inputs = matrix.shape
+    small = _from_identity(matrix @ matrix.mT if out < inputs else matrix.mT @ matrix)
+    return 2 * small + abs(inputs - out) if double_sided else small + max(0, inputs - out)
 
 
 def _from_identity(gram: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def onto_simplex(weight: Tensor, total: float = 1.0) -> Tensor:
     largest = shifted.sort(-1, descending=True).values
     count = torch.arange(1, weight.shape[-1] + 1, dtype=weight.dtype, device=weight.device)
     theta = (largest.cumsum(-1) - total) / count
-    kept = (largest > theta).sum(-1, keepdim=True)  # ≥ 1: the largest is always kept
+    kept = (largest > theta).sum(-1, keepdim=True).clamp_min(1)  # the largest is always kept; 0 were NaNs
     return (shifted - theta.gather(-1, kept - 1)).clamp_min(0.0)
 
 

@@ -94,7 +94,7 @@ class Method:
         if members and isinstance(members[0], dict):
             return members
         if self.accepts("weight_decay"):
-            return decay_groups(members, weight_decay)
+            return decay_groups(source if isinstance(source, nn.Module) else members, weight_decay)
         return [{"params": [p for p in members if p.requires_grad]}]
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,20 @@ import torch
 from torch import nn
 
 from trainwell import nn as parts
-from trainwell.data import Dataset, Schema
-from trainwell.data.augment import Augment
+from trainwell.data import Dataset, Scaling, Schema
+from trainwell.data.augment import augmenter, image_views, test_time
 from trainwell.data.measured import statistics
 from trainwell.errors import InputError
 from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
 from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.training.memory import release_pages
 from trainwell.training.method import RecipeOptimizer, with_method
-from trainwell.training.preparation import preparation
+from trainwell.training.preparation import preparation, scaling_of, told
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
-from trainwell.training.sections import Augmentation
+from trainwell.training.regularizing import objective_of
+from trainwell.training.start import freeze, start
+from trainwell.training.state import Teller
 from trainwell.training.userfile import load_function, names_file
 
 NOT_THE_BODYS = {"name", "parametrization", "weights", "freeze"}  # fields of ``model`` that no body takes
@@ -28,29 +31,41 @@ Body = Callable[[tuple[int, ...], int], nn.Module]
 """Builds a body from the shape of one prepared sample and the number of outputs."""
 
 
-def build_program(recipe: Recipe, dataset: Dataset, *, body: Body | None = None) -> Program:
+def build_program(
+    recipe: Recipe, dataset: Dataset, *, body: Body | None = None, fresh: bool = True, teller: Teller | None = None
+) -> Program:
     """The program that this recipe makes of this data set.
 
     Args:
         recipe: resolved (``defaults.resolve``), with a learning rate.
         dataset: split; its statistics are taken from the training part alone.
         body: builds the body instead of the recipe's model.
+        fresh: whether the weights matter; a run that is taken up has them in its checkpoint.
+        teller: is told what came out of a start from other weights.
     """
-    fitted = statistics(dataset)
+    fitted, scaling = statistics(dataset), scaling_of(recipe, dataset)
+    if scaling is not None and teller:
+        teller.say(told(scaling))
+    train = part(dataset, dataset.splits.train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted, body=body)
-    loss = _loss(recipe, dataset, fitted)
+        model = build_model(recipe, dataset.schema, outputs_of(dataset), fitted, scaling, body=body)
+        if fresh:
+            tell = {"say": teller.say, "tell": teller.stage} if teller else {}
+            start(model, recipe, dataset, train[0], **tell)  # type: ignore[arg-type]
+        shape_(model, recipe)
+    freeze(model, recipe)
     assert recipe.training.batch_size is not None  # resolve() decided it
     program = Program(
         model=model,
-        train=part(dataset, dataset.splits.train),
+        train=train,
         val=part(dataset, dataset.splits.val) if len(dataset.splits.val) else None,
-        loss=loss,
+        loss=_loss(recipe, dataset, fitted),
         optimizer=RecipeOptimizer(recipe),
         batch_size=recipe.training.batch_size,
         clip_grad=recipe.optimizer.clip_norm or None,
         task=dataset.task,
+        objective=objective_of(recipe, dataset, fitted),
     )
     if isinstance(dataset.X, np.ndarray):
         release_pages(dataset.X)  # the parts are copies
@@ -76,20 +91,49 @@ def part(dataset: Dataset, rows: np.ndarray) -> tuple[Any, ...]:
     return (inputs, y[choose], *weights)
 
 
-def build_model(recipe: Recipe, schema: Schema, outputs: int, fitted: Any, *, body: Body | None = None) -> nn.Module:
+def build_model(
+    recipe: Recipe,
+    schema: Schema,
+    outputs: int,
+    fitted: Any,
+    scaling: Scaling | None = None,
+    *,
+    body: Body | None = None,
+) -> parts.Predictor:
     """Preparation, body and (for regression) the way back to the target's unit."""
-    prepare = preparation(schema, fitted)
+    prepare = preparation(schema, fitted, scaling)
     shape = tuple(prepare.shape)
     made = body(shape, outputs) if body else _body(recipe, shape, outputs)
     restore = parts.Unstandardize(fitted.target_mean, fitted.target_std) if schema.task == "regression" else None
     return parts.Predictor(
-        prepare, made, restore, augment=_augment(recipe.augmentation) if schema.kind == "image" else None
+        prepare, made, restore, augment=_augment(recipe, schema.kind, fitted), views=_views(recipe, schema)
     )
 
 
-def _augment(section: Augmentation) -> Augment | None:
-    made = Augment(flip=bool(section.flip), pad=section.pad or 0, cutout=section.cutout or 0)
-    return made if made != Augment() else None
+def shape_(model: parts.Predictor, recipe: Recipe) -> None:
+    """Parametrize the weights and choose the kind of dropout as the recipe says, in place."""
+    if recipe.regularization.dropout != "inverted":
+        parts.choose_dropout_(model.body, recipe.regularization.dropout, recipe.model.dropout)
+    if recipe.model.parametrization != "none":
+        parts.parametrize_(model.body, recipe.model.parametrization)
+
+
+def _augment(recipe: Recipe, kind: str, fitted: Any) -> Callable[..., Any] | None:
+    options = recipe.augmentation.model_dump(exclude={"mixup", "cutmix", "test_time"})
+    if kind != "image" and (options["noise"] or options["jitter"]):
+        options["std"] = tuple(np.ravel(fitted.std).tolist())
+    return augmenter(kind, **options)
+
+
+def _views(recipe: Recipe, schema: Schema) -> Callable[..., Any] | None:
+    if not recipe.augmentation.test_time:
+        return None
+    if schema.kind != "image":
+        raise InputError(
+            f"augmentation.test_time needs images, these data are of the kind {schema.kind}.", "Leave it out."
+        )
+    average = {"classification": "softmax", "binary": "softmax", "multilabel": "sigmoid"}.get(schema.task, "mean")
+    return partial(test_time, views=image_views(), average=average)
 
 
 def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
@@ -97,6 +141,8 @@ def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
     options = section.model_dump(exclude=NOT_THE_BODYS, exclude_none=True)
     if names_file(section.name):
         return own_body(section.name, inputs, outputs)
+    if section.name.startswith("timm:"):
+        return parts.timm_backbone(section.name, inputs, outputs, **_timm_options(options))
     if section.name not in parts.MODELS:
         import difflib
 
@@ -117,6 +163,15 @@ def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         return make(inputs, outputs, **options)
     except ValueError as error:
         raise InputError(f"model: {error}", "Change the model's options or name another model.") from error
+
+
+def _timm_options(options: dict[str, Any]) -> dict[str, float]:
+    """timm's own names of the options that its models share."""
+    names = {"dropout": "drop_rate", "stochastic_depth": "drop_path_rate"}
+    for name in options:
+        if name not in names:
+            raise InputError(f"model.{name}: timm's models have no such option.", f"They have {', '.join(names)}.")
+    return {names[name]: value for name, value in options.items()}
 
 
 def own_body(name: str, inputs: tuple[int, ...], outputs: int) -> nn.Module:

@@ -24,12 +24,18 @@ SHARE_OF_BUDGET = 0.9  # of max_minutes for the epochs; the rest is for evaluati
 
 
 def decide(
-    recipe: Recipe, dataset: Dataset, teller: Teller, *, rate: bool = True, body: Body | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    teller: Teller,
+    *,
+    rate: bool = True,
+    body: Body | None = None,
+    fresh: bool = True,
 ) -> tuple[Program, Recipe, RateSearch | None]:
     """The program to run, the recipe with every field decided, and what the range test saw (if there was one)."""
     placeholder = recipe.optimizer.lr is None
     first = recipe.model_copy(update={"optimizer": recipe.optimizer.with_(lr=1e-3)}) if placeholder else recipe
-    program = build_program(first, dataset, body=body)
+    program = build_program(first, dataset, body=body, fresh=fresh, teller=teller)
     recipe, picked = _precision(recipe, program, teller)
     recipe = _steps(recipe, program, picked, teller)
     search = None

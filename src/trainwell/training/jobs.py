@@ -26,6 +26,7 @@ from trainwell.training.restore import read_recipe, restore_run
 from trainwell.training.run import Run
 from trainwell.training.settings import Running, Training
 from trainwell.training.state import Callback, Teller
+from trainwell.training.unfreezing import GradualUnfreezing
 from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
 from trainwell.training.weights import write_text
 
@@ -95,8 +96,11 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
                 from trainwell.training.tensorboard import tensorboard_callback
 
                 teller.callbacks = (*teller.callbacks, tensorboard_callback(folder))
+            if recipe.training.unfreeze_every:
+                teller.callbacks = (GradualUnfreezing(recipe.training.unfreeze_every), *teller.callbacks)
             began = time.perf_counter()
-            program, recipe, search = decide(recipe, dataset, teller)
+            fresh = not any((folder / "checkpoint").glob("*.pt"))
+            program, recipe, search = decide(recipe, dataset, teller, fresh=fresh)
             write_text(folder / "recipe.toml", recipe.to_toml())
             stages = {"deciding": time.perf_counter() - began}
             run = fit(
@@ -330,6 +334,9 @@ def _absolute_names(recipe: Recipe) -> Recipe:
         value = getattr(getattr(recipe, section), field)
         if names_file(value):
             update[section] = getattr(recipe, section).with_(**{field: absolute(value)})
+    weights = recipe.model.weights
+    if weights is not None and Path(weights).expanduser().exists():
+        update["model"] = update.get("model", recipe.model).with_(weights=str(Path(weights).expanduser().resolve()))
     return recipe.model_copy(update=update)
 
 

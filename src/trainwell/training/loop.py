@@ -74,7 +74,8 @@ class Loop:
         self.scheduler = program.scheduler
         self.frozen = frozen(self.model)
         self.forward = Forward(program, training.dtype, device)
-        model: Any = torch.compile(self.model) if training.compile else self.model
+        twice = getattr(program.objective, "twice_differentiated", False)  # which compiled models do not allow
+        model: Any = torch.compile(self.model) if training.compile and not twice else self.model
         self.stepper = Stepper(
             self.forward,
             model,

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainwell.optim.layer_rates import layer_rates_
 from trainwell.optim.methods import METHODS
 from trainwell.optim.schedules import schedule
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
+from trainwell.training.regularizing import hook_up
 
 
 def with_method(program: Program, recipe: Recipe) -> Program:
@@ -33,7 +35,7 @@ class RecipeOptimizer:
     takes_model = True
 
     def __init__(self, recipe: Recipe) -> None:
-        self.method, self.section = METHODS[recipe.optimizer.name], recipe.optimizer
+        self.method, self.section, self.recipe = METHODS[recipe.optimizer.name], recipe.optimizer, recipe
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         section, method = self.section, self.method
@@ -42,4 +44,8 @@ class RecipeOptimizer:
         if method.accepts("nesterov"):
             options["nesterov"] = section.momentum > 0
         decay = 0.0 if section.weight_decay == "auto" else section.weight_decay
-        return method(model, section.lr, weight_decay=decay, fused=None if section.fused else False, **options)
+        optimizer = method(model, section.lr, weight_decay=decay, fused=None if section.fused else False, **options)
+        if section.layer_decay < 1:
+            layer_rates_(optimizer, model, section.layer_decay)
+        hook_up(self.recipe, model, optimizer)
+        return optimizer

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
+from trainwell.objectives.binary_loss import BinaryLoss
 from trainwell.objectives.class_loss import ClassLoss
-from trainwell.objectives.focal import BinaryFocalLoss
-from trainwell.objectives.hinge import BinaryHingeLoss
 
 TASKS = ("classification", "binary", "multilabel", "regression", "reconstruction", "sequence")
 
@@ -40,8 +39,8 @@ class Program:
         task: one of ``TASKS``, guessed from loss and targets when None.
         step: ``step(model, batch) -> loss`` for programs that do not fit ``loss(model(x), y)``.
         objective: what a training step minimizes in place of ``loss(model(x), y)``, called as ``objective(model, x, y,
-            loss, forward=…)`` with ``forward`` the model in the run's precision; validation uses the loss alone. See
-            ``objectives.Objective``: penalties, mixing of samples, attacks.
+            loss, forward=…)`` with ``forward`` the model in the run's precision, and ``weight=…`` where samples have
+            weights; validation uses the loss alone. See ``objectives.Objective``: penalties, mixing, attacks.
 
     Raises:
         InputError: for a setting out of range or data whose parts differ in length.
@@ -121,7 +120,7 @@ def guess_task(loss: Any, train: Any) -> str:
     y = targets_of(train)
     if isinstance(inner, nn.CrossEntropyLoss | nn.NLLLoss | ClassLoss):
         return "classification" if y is None or y.dim() < 2 or y.is_floating_point() else "sequence"
-    if isinstance(inner, nn.BCELoss | nn.BCEWithLogitsLoss | BinaryFocalLoss | BinaryHingeLoss):
+    if isinstance(inner, nn.BCELoss | nn.BCEWithLogitsLoss | BinaryLoss):
         return "multilabel" if y is not None and y.dim() > 1 and y.shape[1] > 1 else "binary"
     if y is None:
         return "regression"

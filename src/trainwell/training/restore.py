@@ -11,8 +11,9 @@ from trainwell.data import Schema
 from trainwell.data.measured import Statistics
 from trainwell.errors import InputError
 from trainwell.objectives.losses import build_loss
-from trainwell.training.build import Body, build_model
+from trainwell.training.build import Body, build_model, shape_
 from trainwell.training.machine import resolve_device
+from trainwell.training.preparation import scaling_of_weights
 from trainwell.training.recipe import Recipe
 from trainwell.training.run import Run
 from trainwell.training.userfile import load_function, names_file, refuse_inside
@@ -50,7 +51,9 @@ def restore_run(folder: Path, weights: str = "best", *, body: Body | None = None
     schema = _schema(folder)
     outputs, fitted = _sizes(schema, state)
     with torch.random.fork_rng(devices=[]):
-        model = build_model(recipe, schema, outputs, fitted, body=body)
+        scaling = scaling_of_weights(recipe.data.scaling, schema, state)
+        model = build_model(recipe, schema, outputs, fitted, scaling, body=body)
+        shape_(model, recipe)
     copy_weights(model, state, str(path))
     lines = read_lines(folder / "metrics.jsonl")
     epochs = _epochs(lines)

@@ -63,9 +63,8 @@ class Forward:
         weight = rest[0] if rest else None
         if self.program.objective is None:
             return self.loss_of(self.output(model, x), y, weight)
-        return self.program.objective(
-            model, x, y, lambda output, y: self.loss_of(output, y, weight), forward=lambda x: self.output(model, x)
-        )
+        given = {} if weight is None else {"weight": weight}
+        return self.program.objective(model, x, y, self.program.loss, forward=lambda x: self.output(model, x), **given)
 
     def graph(self, model: nn.Module, batch: Any) -> tuple[Any, Callable[[Any], Tensor]]:
         """The outputs of the batch with their graph, and the loss as a function of outputs.
