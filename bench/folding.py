@@ -4,7 +4,7 @@
 
 One line a batch size: the median over rounds of (folded seconds / unfolded seconds), both measured in the same round,
 in turns that swap from round to round; and the same for the net that never had normalizations, which has exactly the
-operations of the folded one (tests/nn/test_resnet.py counts them): its ratio to the folded one should be 1.
+operations of the folded one (tests/nn/models/test_resnet.py counts them): its ratio to the folded one should be 1.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from torch.nn.utils import parametrizations
 from trainwell.init import SCHEMES, apply_
 from trainwell.init.following import gain_of
 from trainwell.nn import Maxout, mlp, resnet20
-from trainwell.nn import activations as named
+from trainwell.nn.nonlinear import activations as named
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from torch import nn
 
 from trainwell.init import apply_, critical_, identity_
-from trainwell.nn.activations import ACTIVATIONS, activation, pieces
+from trainwell.nn.nonlinear.activations import ACTIVATIONS, activation, pieces
 from trainwell.theory import critical
 
 

@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.special import erf
 from scipy.stats import norm
 
-from trainwell.nn import activations as named
+from trainwell.nn.nonlinear import activations as named
 from trainwell.theory import NONLINEARITIES, expectation, nonlinearity
 
 SCALAR = tuple(name for name in NONLINEARITIES if name != "maxout")

@@ -10,7 +10,7 @@ from trainwell.data import SCALINGS, from_arrays
 from trainwell.errors import InputError
 from trainwell.init import SCHEMES
 from trainwell.nn import ACTIVATIONS, BLOCKS, MODELS, NORMS, PARAMETRIZATIONS, SHORTCUTS
-from trainwell.nn.dropout_choice import KINDS
+from trainwell.nn.dropping.dropout_choice import KINDS
 from trainwell.objectives import ATTACKS, CONSTRAINTS, LOSSES, PENALTIES
 from trainwell.optim import METHODS
 from trainwell.optim.schedules import SCHEDULES

@@ -1,14 +1,14 @@
 """Which nonlinearity follows a layer, read from the chain of a traced model, and the gain that makes up for it.
 
 A layer of weights N(0, g²/fan_in) followed by φ keeps E h² = 1 iff g² E φ(z)² = 1, z ~ N(0, 1). The moments are those
-of ``trainwell.theory``; an activation that it does not know is integrated numerically (``trainwell.nn.elementwise``).
+of ``trainwell.theory``; an activation that it does not know is integrated numerically (``nn.nonlinear.elementwise``).
 """
 
 from dataclasses import dataclass
 
 from torch import nn
 
-from trainwell.nn.activations import nonlinearity_of
+from trainwell.nn.nonlinear.activations import nonlinearity_of
 from trainwell.theory.activation_moments import nonlinearity
 from trainwell.theory.chain import Chain, Layer
 from trainwell.theory.gaussian_moments import Nonlinearity

@@ -55,7 +55,9 @@ def timm_backbone(
         )
     if not timm.is_model(bare):
         near = _near(bare, timm.list_models())
-        raise InputError(f"timm has no model {bare!r}.", f"Did you mean {', '.join(near)}?" if near else "See its list.")
+        raise InputError(
+            f"timm has no model {bare!r}.", f"Did you mean {', '.join(near)}?" if near else "See its list."
+        )
     options: dict[str, Any] = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     options = {key: value for key, value in options.items() if value}
     settings = timm.get_pretrained_cfg(bare)

@@ -1,4 +1,4 @@
-"""The nonlinearities that theory knows, by the names of ``trainwell.nn.activations``, with the parameters of torch.
+"""The nonlinearities that theory knows, by the names of ``trainwell.nn.ACTIVATIONS``, with the parameters of torch.
 
     nonlinearity("leaky_relu", slope=0.1).second_moment(q)
 
@@ -89,7 +89,7 @@ def nonlinearity(name: str, **parameters: float | str) -> Nonlinearity:
     """Return the nonlinearity called ``name``, one of ``NONLINEARITIES``.
 
     Args:
-        name: as in ``trainwell.nn.activations.ACTIVATIONS``, or relu6.
+        name: as in ``trainwell.nn.ACTIVATIONS``, or relu6.
         parameters: ``slope`` of leaky_relu and prelu; ``alpha`` of elu and celu; ``beta`` of softplus; ``low`` and
             ``high`` of hard_tanh; ``lower`` and ``upper`` of randomized_leaky_relu; ``pieces`` of maxout;
             ``approximate`` of gelu. Torch's defaults.

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from trainwell.data import Dataset
 from trainwell.data.augment import Mixing
 from trainwell.errors import InputError
-from trainwell.nn.noise import gradient_noise_hook, weight_noise_hooks
+from trainwell.nn.dropping.noise import gradient_noise_hook, weight_noise_hooks
 from trainwell.objectives import PENALTIES, Attack, Objective, constrain_, constraint_hook
 from trainwell.training.recipe import Recipe
 

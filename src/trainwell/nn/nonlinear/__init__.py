@@ -1,0 +1,1 @@
+"""Activation functions by name, and those that torch lacks."""
