@@ -33,6 +33,14 @@ def models(incomplete: str) -> list[str]:
     return _starting(MODELS, incomplete)
 
 
+def methods(incomplete: str) -> list[str]:
+    """Methods by name, the last of a list with commas."""
+    from trainwell.optim import METHODS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in METHODS if name.startswith(last)]
+
+
 def tasks(incomplete: str) -> list[str]:
     """What can be predicted."""
     return _starting(TASKS, incomplete)

@@ -30,6 +30,8 @@ VERBS = {
     "resume": Verb("Go on with a run that was stopped, as if nothing had happened.", TRAIN),
     "summary": Verb("Show a model layer by layer: shapes and parameters.", LOOK),
     "lr": Verb("Find a learning rate by a short range test.", LOOK),
+    "race": Verb("Race methods against each other on your data, on equal terms.", LOOK),
+    "methods": Verb("List the methods: cost, memory, what they need, the rate and why.", LOOK),
     "doctor": Verb("Say what this machine can do.", LOOK),
     "evaluate": Verb("Measure a trained model on its test part or on other data.", USE),
     "predict": Verb("Predict for a table, an image or a folder of images.", USE),

@@ -26,5 +26,6 @@ __getattr__, __dir__, __all__ = attach(
         "ggn_product": "products",
         "hvp": "products",
         "spectral_measure": "spectral_density",
+        "unfused": "weight_norm_kernel",
     },
 )

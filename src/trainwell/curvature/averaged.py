@@ -4,8 +4,9 @@
 
 in cross-entropy the class weights of the targets that are not ignored: exact for batches of unequal size. The model is
 used as it is (mode, precision, hooks); its loss must be a function of parameters and batch alone, hence dropout off.
-Buffers, random states, gradients and modes stay as they were. Attention runs on PyTorch's MATH kernel, the only one that
-can be differentiated twice; autocast is switched off: curvature is that of the function in the parameters' own dtype.
+Buffers, random states, gradients and modes stay as they were. Attention runs on PyTorch's MATH kernel, the only one
+that can be differentiated twice, weight_norm on plain operations (its kernel's second derivative is wrong); autocast
+is switched off: curvature is that of the function in the parameters' dtype.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from trainwell.curvature.weight_norm_kernel import unfused
 from trainwell.errors import InputError
 
 SAME = 100.0  # multiples of the dtype's eps within which two evaluations count as equal (order of sums on a GPU)
@@ -123,6 +125,7 @@ class MeanLoss:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(torch.autocast(self.device.type, enabled=False))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(unfused())
             torch.set_rng_state(self._state)  # a shuffling loader gives the same order in every product
             try:
                 yield
@@ -177,7 +180,7 @@ def trainable(model: nn.Module, names: Iterable[str] | None) -> tuple[tuple[str,
 def as_batches(batches: Any) -> Iterable[tuple[Any, Any]]:
     """A batch (x, y) as a list of one, an iterator as a list, anything else as it is."""
     if isinstance(batches, tuple | list) and len(batches) == 2 and isinstance(batches[1], Tensor):
-        return [tuple(batches)]  # type: ignore[list-item]
+        return [tuple(batches)]
     if isinstance(batches, Iterator):
         return list(batches)
     if not isinstance(batches, Iterable) or isinstance(batches, Tensor):

@@ -1,9 +1,9 @@
 """Eigenvalues and eigenvectors at an end of the spectrum, by Lanczos.
 
-A Ritz pair is taken when its residual ‖A v − θ v‖ ≤ tolerance · max|θ|; an eigenvalue of A then lies within the residual
-of θ, and θ itself errs by about residual²/gap. A Krylov space holds one vector of each eigenspace, so a second copy of
-a degenerate eigenvalue is invisible to it: for k > 1 the process is repeated orthogonally to what was found, until no
-eigenvalue beyond the k-th appears. That costs one more run, and one for each copy.
+A Ritz pair is taken when its residual ‖A v − θ v‖ ≤ tolerance · max|θ|; an eigenvalue of A then lies within the
+residual of θ, and θ itself errs by about residual²/gap. A Krylov space holds one vector of each eigenspace, so a second
+copy of a degenerate eigenvalue is invisible to it: for k > 1 the process is repeated orthogonally to what was found,
+until no eigenvalue beyond the k-th appears. That costs one more run, and one for each copy.
 Source: Parlett, "The Symmetric Eigenvalue Problem", ch. 13 (deflation: §5.1).
 """
 
@@ -98,7 +98,7 @@ def eigenpairs(
     tolerance = max(tolerance, FINEST * torch.finfo(operator.dtype).eps)
     search = _Search(operator, which, tolerance, max_steps, generator)
     search.add(k)
-    while len(search.values) < k or (1 < k and len(search.values) < operator.size and search.another(k)):
+    while len(search.values) < k or (k > 1 and len(search.values) < operator.size and search.another(k)):
         if len(search.values) < k:  # the Krylov space was exhausted: degenerate eigenvalues
             search.add(k - len(search.values))
     order = np.argsort(-ENDS[which][1](np.array(search.values)), kind="stable")[:k]

@@ -6,9 +6,9 @@ With r = ∂(−log p(y|z))/∂z at the outputs z_n of sample n and J_n = ∂z_n
 
 | kind | E[r rᵀ] | |
 |---|---|---|
-| exact | over y ~ p(·\\|z_n), in closed form | equals the Gauss–Newton matrix of the loss |
-| monte-carlo | mean over ``draws`` labels y ~ p(·\\|z_n) | unbiased; the same labels in every product |
-| empirical | r rᵀ at the label of the data | mean outer product of the samples' gradients; no estimate of F off p = data |
+| exact | over y ~ p(·; z_n), in closed form | equals the Gauss–Newton matrix of the loss |
+| monte-carlo | mean over ``draws`` labels y ~ p(·; z_n) | unbiased; the same labels in every product |
+| empirical | r rᵀ at the label of the data | mean outer product of the samples' gradients; F only if data ~ p |
 
 Likelihoods, each with K such that F is in the units of the mean loss (as GaussNewton is):
 
@@ -78,6 +78,8 @@ class Fisher(AveragedOperator):
         super().__init__(MeanLoss(model, loss, batches, names))
         if kind not in KINDS:
             raise InputError(f"Fisher: kind={kind!r} is unknown.", f"Kinds: {', '.join(KINDS)}.")
+        if draws < 1:
+            raise InputError(f"Fisher: draws={draws}.", "Draw at least one label a sample.")
         self.kind, self.draws, self.variance = kind, draws, variance
         self.likelihood = likelihood or likelihood_of(loss)
         if self.likelihood not in LIKELIHOODS:
@@ -146,12 +148,11 @@ class Fisher(AveragedOperator):
 def outer_products(residuals: list[Tensor], count: float) -> Callable[[Tensor], Tensor]:
     """u ↦ Σ_m r_m (r_mᵀ u) / (M · count), each sample (first dimension) for itself."""
 
+    rows = torch.stack(residuals).reshape(len(residuals), len(residuals[0]), -1)  # (M, samples, outputs)
+
     def metric(u: Tensor) -> Tensor:
-        total = torch.zeros_like(u)
-        for r in residuals:
-            along = (r * u).flatten(1).sum(1) if u.dim() > 1 else r * u
-            total += r * along.view(-1, *[1] * (u.dim() - 1))
-        return total / (len(residuals) * count)
+        along = torch.einsum("mnd,nd->mn", rows, u.reshape(len(u), -1))
+        return torch.einsum("mn,mnd->nd", along, rows).view_as(u) / (len(rows) * count)
 
     return metric
 

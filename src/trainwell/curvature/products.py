@@ -21,13 +21,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from trainwell.curvature.weight_norm_kernel import refuse_fused
 from trainwell.errors import InputError
 
 Product = Callable[[Sequence[Tensor]], list[Tensor]]
 
 _REMEDY = (
     "Compute the loss inside torch.nn.attention.sdpa_kernel(SDPBackend.MATH) if the kernel is attention, inside "
-    "torch.backends.cudnn.flags(enabled=False) if it is a recurrent layer."
+    "torch.backends.cudnn.flags(enabled=False) if it is a recurrent layer, without torch.compile if it is compiled."
 )
 
 
@@ -69,6 +70,7 @@ def hessian_product(loss: Tensor, params: Sequence[Tensor]) -> Product:
             f"curvature: the loss has shape {tuple(loss.shape)}.",
             "Give a scalar: a mean over samples (reduction='mean').",
         )
+    refuse_fused(loss)
     gradient = differentiate([loss.reshape(())], params, again=True)
     return _pulled_back(gradient, params)
 

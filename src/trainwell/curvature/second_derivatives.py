@@ -16,6 +16,7 @@ from trainwell.curvature.averaged import MeanLoss
 from trainwell.curvature.averaged_operator import AveragedOperator, GraphOperator
 from trainwell.curvature.operators import LinearOperator
 from trainwell.curvature.products import Product, hessian_product
+from trainwell.curvature.weight_norm_kernel import unfused
 
 
 class HasLoss(Protocol):
@@ -57,7 +58,7 @@ class Hessian(AveragedOperator):
     @staticmethod
     def of_closure(closure: HasLoss, params: Sequence[Tensor]) -> LinearOperator:
         """Of the loss of one batch: ``closure.loss()`` is evaluated once, here."""
-        with torch.enable_grad():
+        with torch.enable_grad(), unfused():
             return Hessian.of_loss(closure.loss(), params)
 
     @staticmethod
@@ -72,7 +73,7 @@ class Hessian(AveragedOperator):
         tensors = [params] if isinstance(params, Tensor) else list(params)
 
         def build() -> Product:
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad(), unfused():
                 leaves = [p.detach().requires_grad_() for p in tensors]
                 return hessian_product(fun(*leaves), leaves)
 

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Classifier": "estimators",
+        "GradualUnfreezing": "unfreezing",
         "Program": "program",
         "Recipe": "recipe",
         "Regressor": "estimators",
@@ -13,6 +14,12 @@ __getattr__, __dir__, __all__ = attach(
         "State": "state",
         "Training": "settings",
         "fit": "fitting",
+        "freeze_": "freezing",
+        "init_from": "transfer",
         "load": "run",
+        "load_matching": "matching",
+        "new_head_": "transfer",
+        "pretrain_": "pretraining",
+        "unfreeze_": "freezing",
     },
 )

@@ -4,7 +4,7 @@ The numbers were measured; ``bench/defaults.md`` has the runs.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainwell.data import Dataset
@@ -99,6 +99,8 @@ def resolve(recipe: Recipe, dataset: Dataset) -> Recipe:
         InputError: if a setting does not fit the data (a batch larger than the training part).
     """
     given = defaults_for(dataset)
+    if recipe.data.scaling in ("pca", "pca_whiten") and dataset.kind == "image":
+        given = replace(given, model="mlp", options={})  # principal components are no picture any more
     rows = len(dataset.splits.train)
     training: dict[str, Any] = {}
     if recipe.training.epochs is None:

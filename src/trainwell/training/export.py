@@ -5,6 +5,7 @@ the codes'
 table is written as JSON beside the model. Classifiers answer with probabilities.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from trainwell.data import Schema
 from trainwell.errors import InputError, JobError
+from trainwell.nn import unparametrize_
 from trainwell.training.predictions import probabilities
 from trainwell.training.run import Run
 from trainwell.training.weights import write_atomically, write_text
@@ -64,7 +66,9 @@ def export_run(run: Run, output: Path) -> dict[str, Any]:
             f"{output}: export writes .onnx or .pt2, not {output.suffix or 'a file without suffix'}.",
             "Name such a file.",
         )
-    model = Deployed(run.model.cpu().float().eval(), run.task, run.loss).eval()
+    whole = copy.deepcopy(run.model.cpu().float().eval())
+    unparametrize_(whole)  # the weights as they are: an exported model trains no more
+    model = Deployed(whole, run.task, run.loss).eval()
     example = export_inputs(run.schema, EXAMPLE_ROWS)
     output.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():

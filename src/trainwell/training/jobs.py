@@ -11,6 +11,7 @@ from typing import Any
 from trainwell.data import Dataset, SplitOptions
 from trainwell.data.loading import load as load_data
 from trainwell.errors import InputError
+from trainwell.objectives import Attack
 from trainwell.training import stopping
 from trainwell.training.assess import Assessment, assess
 from trainwell.training.build import build_program
@@ -208,19 +209,37 @@ def finish(run: Run, dataset: Dataset, teller: Teller) -> dict[str, Assessment]:
     return found
 
 
-def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+def evaluate(
+    folder: str | Path, spec: str | None = None, *, attack: Attack | None = None, callbacks: Iterable[Callback] = ()
+) -> dict[str, Any]:
     """Metrics of a run: of its own parts, or of other data that carry the target.
 
+    Args:
+        folder: of the run.
+        spec: other data; the run's own parts if None.
+        attack: also measure the accuracy under this attack, on the run's own test part.
+        callbacks: functions ``f(event, state)``.
+
     Returns:
-        ``{"run", "task", "metrics": {part: {name: value}}, "seconds", "best_epoch"}``; other data are the part
-        ``data``.
+        ``{"run", "task", "metrics": {part: {name: value}}, "seconds", "best_epoch"}``, and ``"robustness"`` with an
+        attack; other data are the part ``data``.
+
+    Raises:
+        InputError: for data without answers, or an attack on other data.
     """
     began = time.perf_counter()
     run = restore_run(Path(folder))
     teller = Teller(callbacks)
+    robust: dict[str, Any] = {}
+    if spec is not None and attack is not None:
+        raise InputError("--attack is measured on the run's own test part.", f"Leave out {spec} or --attack.")
     if spec is None:
         dataset = read_data(run.recipe, teller)
         metrics = {name: result.metrics for name, result in assess(run, dataset, teller).items()}
+        if attack is not None:
+            from trainwell.training.robust import robustness
+
+            robust = {"robustness": robustness(run, dataset, attack, teller)}
     else:
         from trainwell.training.assess import assess_rows
 
@@ -237,6 +256,7 @@ def evaluate(folder: str | Path, spec: str | None = None, *, callbacks: Iterable
             "metrics": metrics,
             "seconds": time.perf_counter() - began,
             "best_epoch": run.best_epoch,
+            **robust,
         }
     )
 

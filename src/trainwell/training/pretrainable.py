@@ -7,10 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainwell.errors import InputError
 from trainwell.nn.operations import kind_of
 from trainwell.theory.chain import Chain, Layer
 
 _PASSED_OVER = ("norm", "dropout", "pool", "flatten")
+_ACROSS_UNITS = ("LogSoftmax", "Softmax", "Softmin")
 _TREATED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -44,19 +46,21 @@ def plan(model: nn.Module, chain: Chain) -> Plan:
     """Choose the layers; the last linear layer is the head and belongs to the labels.
 
     Raises:
-        ValueError: if the forward pass fails, or there is no linear layer.
+        InputError: if the forward pass fails, or there is no linear layer.
     """
     if chain.incomplete.startswith("The forward pass failed"):
-        raise ValueError(f"pretrain_: {chain.incomplete}")
+        raise InputError(f"pretrain_: {chain.incomplete}", "Mend the model, or give inputs that it takes.")
     modules = dict(model.named_modules())
     linear = [layer.path for layer in chain if isinstance(modules.get(layer.path), nn.Linear)]
     if not linear:
-        raise ValueError(
-            "pretrain_: the model has no linear layer as its head, so it is not known where its body ends."
+        raise InputError(
+            "pretrain_: the model has no linear layer as its head, so it is not known where its body ends.",
+            "Leave the pre-training out, or end the model with a linear layer.",
         )
     head = linear[-1]
     norms = [m for m in model.modules() if kind_of(m) == "norm" and any(True for _ in m.buffers())]
-    targets, left = [], {}
+    targets: list[Target] = []
+    left: dict[str, str] = {}
     for index, layer in enumerate(chain.layers):
         if layer.path == head or layer.path in left or layer.path in [target.path for target in targets]:
             continue
@@ -96,8 +100,10 @@ def _behind(chain: Chain, index: int, modules: dict[str, nn.Module]) -> tuple[Ca
             return nn.Identity(), layer.kind == "other" and layer.name in ("add", "sub")
         if layer.kind == "activation" and layer.input_shape == layer.output_shape:
             own = modules.get(layer.path)
-            known = getattr(nn, layer.name, nn.Identity)
-            return (copy.deepcopy(own).eval() if own is not None else known()), False
+            if own is not None:
+                return copy.deepcopy(own).eval(), False
+            known = nn.Identity if layer.name in _ACROSS_UNITS else getattr(nn, layer.name, nn.Identity)
+            return known(), False
         if layer.kind not in _PASSED_OVER:
             break
         before = layer

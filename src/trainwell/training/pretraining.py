@@ -4,11 +4,14 @@ Layer by layer, from input to output. A layer reads x (the layers before it have
 activation behind it, x̃ is x with each entry set to 0 with probability ``noise``, V is the layer's weight W (``tied``)
 or a matrix of its own that starts as W, and * is the layer's product (a convolution's with its own stride and padding):
 
-    h = φ(W * x̃ + b),    x̂ = Vᵀ * h + c,    minimize mean (x̂ − x)²  over W, b, c (and V)
+    h = φ(W * x̃ + b),    x̂ = a Vᵀ * h + c,    minimize mean (x̂ − x)²  over W, b, a, c (and V)
 
-Then the weights stay, and V and c are thrown away. The whole: z are the features that the head reads, and a linear
-decoder reconstructs the prepared input from them; all of the body but the head is trained, by the same loss.
-Losses are shares of the batch's variance around its mean: 1 is no better than the mean, 0 is perfect.
+The number a starts as the best one: without it a tied W would have to shrink until WᵀW reconstructs, and the forward
+signal with it. Then the weights stay, and V, a and c are thrown away.
+
+The whole: z are the features that the head reads, and a linear decoder reconstructs the prepared input from them; all
+of the body but the head is trained, by the same loss. Losses are shares of the batch's variance around its mean: 1 is
+no better than the mean, 0 is perfect.
 
 Sources: Bengio et al. 2006, "Greedy Layer-Wise Training of Deep Networks"; Hinton & Salakhutdinov 2006, "Reducing the
 Dimensionality of Data with Neural Networks"; Vincent et al. 2010 (denoising, masking noise, tied weights, §3); Masci
@@ -25,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainwell.errors import InputError
 from trainwell.nn import Predictor, trace
 from trainwell.training.batches import as_tensor, mapped, moved
 from trainwell.training.modes import evaluating
@@ -100,7 +104,7 @@ def pretrain_(
         tell: is told what is done, as (text, share), like ``Teller.stage``.
 
     Raises:
-        ValueError: if a setting is out of range, or no layer can be pre-trained (naming why).
+        ValueError: if a setting is out of range, or no layer can be pre-trained (an InputError, naming why).
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -113,7 +117,10 @@ def pretrain_(
     rows = _Rows(X, batch_size, generator, next(model.parameters()).device)
     found = plan(model, trace(model, rows.first(2)))
     if not found.targets:
-        raise ValueError(f"pretrain_: no layer can be pre-trained. {'. '.join(map(': '.join, found.left.items()))}")
+        raise InputError(
+            f"pretrain_: no layer can be pre-trained ({'; '.join(map(': '.join, found.left.items())) or 'no layers'}).",
+            "Leave the pre-training out, or use a model with linear layers or convolutions before its head.",
+        )
     jobs = found.targets if kind == "layers" else [None]
     done = []
     for place, target in enumerate(jobs):
@@ -213,15 +220,19 @@ def _train_layer(
                 return _input_of(model, layer, batch).detach()
 
         first = read(rows.first(rows.batch_size))
-        bias = _mean(layer, first).requires_grad_()
         decoder = layer.weight if tied else layer.weight.detach().clone().requires_grad_()
+        with torch.no_grad():
+            scale, bias = _best_line(layer, decode(layer, decoder, target.activation(layer(first)), first.shape), first)
+        scale.requires_grad_()
+        bias.requires_grad_()
         parameters = [p for p in (layer.weight, layer.bias) if p is not None and p.requires_grad]
-        parameters += [bias] if tied else [bias, decoder]
+        parameters += [bias, scale] if tied else [bias, scale, decoder]
 
         def loss(batch: Any) -> tuple[Tensor, Tensor]:
             x = read(batch)
             hidden = target.activation(layer(rows.masked(x, noise)))
-            return (decode(layer, decoder, bias, hidden, x.shape) - x).square().mean(), _variance(x)
+            back = scale * decode(layer, decoder, hidden, x.shape) + _along(layer, bias, x)
+            return (back - x).square().mean(), _variance(x)
 
         return _minimize(parameters, loss, rows, epochs, lr, tell)
 
@@ -299,18 +310,17 @@ def _minimize(
     return shares
 
 
-def decode(layer: nn.Module, weight: Tensor, bias: Tensor, hidden: Tensor, shape: torch.Size) -> Tensor:
-    """The transposed product of a linear layer or convolution, plus a bias: from outputs back to inputs.
+def decode(layer: nn.Module, weight: Tensor, hidden: Tensor, shape: torch.Size) -> Tensor:
+    """The transposed product of a linear layer or convolution: from outputs back to inputs.
 
     Args:
         layer: ``nn.Linear`` or ``nn.Conv1d/2d/3d``: says stride, padding, dilation and groups.
         weight: of the layer's shape.
-        bias: one for each feature or channel of the input.
         hidden: the layer's output.
         shape: of the input, as the result.
     """
     if isinstance(layer, nn.Linear):
-        return hidden @ weight + bias
+        return hidden @ weight
     assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     before, extra = [], []
     for i, size in enumerate(shape[2:]):
@@ -325,18 +335,29 @@ def decode(layer: nn.Module, weight: Tensor, bias: Tensor, hidden: Tensor, shape
         weight,
         stride=layer.stride,
         groups=layer.groups,
-        dilation=layer.dilation,  # type: ignore[arg-type]
+        dilation=layer.dilation,
     )
     full = F.pad(full, [pad for amount in reversed(extra) for pad in (0, amount)])
     for i, (left, size) in enumerate(zip(before, shape[2:], strict=True)):
         full = full.narrow(2 + i, left, size)
-    return full + bias.view(-1, *[1] * len(before))
+    return full
 
 
-def _mean(layer: nn.Module, x: Tensor) -> Tensor:
-    """Mean of each feature (last dimension of a linear layer's input) or channel (dimension 1 of a convolution's)."""
+def _along(layer: nn.Module, values: Tensor, x: Tensor) -> Tensor:
+    """One value for each feature or channel, in a shape that adds to x."""
+    return values if isinstance(layer, nn.Linear) else values.view(-1, *[1] * (x.dim() - 2))
+
+
+def _best_line(layer: nn.Module, back: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The number a and, for each feature or channel, c for which a · back + c is nearest to x.
+
+    A feature is an entry of the last dimension of a linear layer's input, a channel of dimension 1 of a convolution's.
+    """
     kept = x.dim() - 1 if isinstance(layer, nn.Linear) else 1
-    return x.mean([d for d in range(x.dim()) if d != kept]).clone()
+    others = [d for d in range(x.dim()) if d != kept]
+    flat = back - back.mean(others, keepdim=True)
+    scale = (flat * x).sum() / flat.square().sum().clamp_min(torch.finfo(x.dtype).tiny)
+    return scale.clone(), (x - scale * back).mean(others).clone()
 
 
 def _variance(x: Tensor) -> Tensor:

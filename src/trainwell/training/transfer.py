@@ -1,9 +1,9 @@
 """Start from another run: its weights where they fit, and a new head where the answers are others.
 
 The head is the last linear layer: of the forward pass where an example is given, else of the module tree. A new one
-starts from N(0, (0.1)² / fan_in) with bias 0: its first outputs, and so the first gradients that reach the body, are a
-tenth of what unit-variance outputs would give, and leave what was learned in place (Kumar et al. 2022, arXiv:2202.10054,
-on how a random head distorts features).
+starts from N(0, (0.1)² / fan_in) with bias 0: its first outputs, and the first gradients that reach the body, are a
+tenth of what unit-variance outputs would give, so that a random head does not undo what was learned (Kumar et al. 2022,
+"Fine-tuning can distort pretrained features", arXiv:2202.10054).
 """
 
 import copy
@@ -72,7 +72,7 @@ def new_head_(model: nn.Module, outputs: int, *, example: Any = None, generator:
     if not isinstance(old._parameters.get("weight"), nn.Parameter):
         raise ValueError(f"new_head_: the weight of {path} is computed from other parameters. Remove that first.")
     head: Any = copy.deepcopy(old)
-    weight = old.weight.new_empty(outputs, head.in_features)  # type: ignore[operator, union-attr]
+    weight = old.weight.new_empty(outputs, head.in_features)  # type: ignore[operator]
     head.weight = nn.Parameter(weight.normal_(0.0, HEAD_SCALE * head.in_features**-0.5, generator=generator))
     if head.bias is not None:
         head.bias = nn.Parameter(head.bias.new_zeros(outputs))
@@ -120,7 +120,7 @@ def init_from(model: nn.Module, weights: str | Path | Mapping[str, Tensor], *, s
     found = load_matching(model, state, leave=leave)
     if f"{head}.weight" in found.mismatched:
         mine, theirs = found.mismatched[f"{head}.weight"]
-        notes.append(f"The head {head} is new: {mine[0]} outputs of {mine[1]} features, the weights' has {theirs}.")
+        notes.append(f"The head {head} is new: {mine[0]} outputs of {mine[1]} inputs, the weights' has {theirs[0]}.")
     elif head and f"{head}.weight" in found.missing:
         notes.append(f"The head {head} is new: the weights have none of that name.")
     return replace(found, origin=origin, notes=tuple(notes))
@@ -137,7 +137,7 @@ def use_pretrained_statistics_(model: nn.Module) -> bool:
         return False
     with torch.no_grad():
         own.copy_(own.new_tensor(mean))
-        model.prepare.std.copy_(own.new_tensor(model.body.pretrained_std))  # type: ignore[union-attr, operator, arg-type]
+        model.prepare.std.copy_(own.new_tensor(model.body.pretrained_std))  # type: ignore[union-attr, operator]
     return True
 
 

@@ -5,11 +5,14 @@ epoch alone, so that a run taken up in the middle of an epoch goes on as if noth
 
 Parameters that wait get no gradient (``grad is None``), and torch's optimizers, fused ones too, pass over such
 parameters: no step, no weight decay, no momentum, and Adam's bias correction counts from their first own step. They are
-in the optimizer from the start, so a schedule holds for them too. An average of the weights (EMA) of a parameter that
+in the optimizer from the start, so a schedule holds for them too. Torch's fused SGD takes momentum buffers for all
+parameters of a group or for none (2.13: a TypeError), so those that join get one of zeros, with which SGD's first step
+is the same (but for ``dampening``, which then acts on it too). An average of the weights (EMA) of a parameter that
 does not move is that parameter. Norms keep training mode, waiting or not: their moments follow the new data.
 Source: Howard & Ruder 2018, §3.3, arXiv:1801.06146.
 """
 
+import torch
 from torch import nn
 
 from trainwell.optim.layer_rates import layer_groups
@@ -39,6 +42,8 @@ class GradualUnfreezing:
             self._begin(state.model)
         if event in ("run_start", "epoch_start", "stepped_back"):
             self._hold(len(self._groups) - self.trainable(state.epoch))
+            if isinstance(state.optimizer, torch.optim.SGD):
+                fill_momenta(state.optimizer)
         elif event == "run_end":
             self._hold(0)
 
@@ -59,3 +64,16 @@ class GradualUnfreezing:
         for place, group in enumerate(self._groups):
             for parameter in group:
                 parameter.requires_grad_(place >= held)
+
+
+def fill_momenta(optimizer: torch.optim.SGD) -> None:
+    """Give trainable parameters a momentum of zeros where others of their group, updated by one kernel, have one."""
+    for group in optimizer.param_groups:
+        waiting = [p for p in group["params"] if p.requires_grad and not _has_momentum(optimizer, p)]
+        if group.get("fused") and group["momentum"] and any(_has_momentum(optimizer, p) for p in group["params"]):
+            for parameter in waiting:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+
+
+def _has_momentum(optimizer: torch.optim.SGD, parameter: nn.Parameter) -> bool:
+    return parameter in optimizer.state and optimizer.state[parameter].get("momentum_buffer") is not None
