@@ -42,7 +42,9 @@ class FakeJobs(ModuleType):
         self.calls.append((folder,))
         return self.run
 
-    def evaluate(self, folder: Any, spec: str | None = None, *, callbacks: Any = ()) -> dict[str, Any]:
+    def evaluate(
+        self, folder: Any, spec: str | None = None, *, attack: Any = None, callbacks: Any = ()
+    ) -> dict[str, Any]:
         self.calls.append((folder, spec))
         return {"run": str(folder), "task": "classification", "metrics": METRICS, "seconds": 0.1, "best_epoch": 3}
 

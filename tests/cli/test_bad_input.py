@@ -276,7 +276,7 @@ def test_an_array_of_objects_is_never_unpickled(refused, home):
         ),
         (("--set", "training.epoch=3"), "Did you mean training.epochs?"),
         (("--set", "optimiser.lr=0.1"), "Did you mean optimizer?"),
-        (("--set", "optimizer.name=adam"), "optimizer.name is 'adam'"),
+        (("--set", "optimizer.name=adamm"), "optimizer.name is 'adamm'"),
         (("--model", "resnet2O"), "no model is called 'resnet2O'. Did you mean resnet20?"),
         (("--loss", "cross_entropi"), "cross_entropy"),
         (("--lr", "-0.1"), "optimizer.lr is -0.1. It should be greater than 0."),

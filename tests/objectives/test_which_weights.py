@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from trainwell.nn.weights import named_weights
+from trainwell.objectives.weights import named_weights
 from trainwell.optim import decay_groups
 
 

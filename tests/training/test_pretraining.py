@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from trainwell.errors import InputError
 from trainwell.nn import ArrayInput, ImageInput, Predictor, cnn, mlp
 from trainwell.training import pretrain_
-from trainwell.training.pretraining import decode
+from trainwell.training.reconstruction import decode
 
 
 def seeded(make):

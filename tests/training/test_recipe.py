@@ -84,7 +84,7 @@ def test_comments_of_the_users_file_do_no_harm(tmp_path):
         ("optimizer.lr=true", "optimizer.lr is True"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1"),
         ("optimizer.weight_decay=inf", "optimizer.weight_decay is inf"),
-        ("optimizer.name=adam", r"optimizer.name is 'adam'.*Did you mean adamw\?"),
+        ("precision.dtype=bfloat32", r"precision.dtype is 'bfloat32'.*Did you mean float32\?"),
         ("loss.label_smoothing=1.5", "loss.label_smoothing is 1.5"),
         ("loss.label_smoothing=-0.1", "loss.label_smoothing is -0.1"),
         ("training.threshold=7", "training.threshold is 7"),

@@ -68,9 +68,27 @@ def test_the_schedule_goes_on_at_half_its_height():
             assert line["lr"] == pytest.approx(2.0 * 0.5**backs * (1 - line["step"] / 48), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", METHODS)
+FED = [name for name, method in METHODS.items() if not method.needs & {"composition", "sparse_gradients"}]
+
+
+class Built:
+    """A method of the table as a program's optimizer."""
+
+    takes_model = True
+
+    def __init__(self, name, lr):
+        self.name, self.lr = name, lr
+
+    def __call__(self, model):
+        return METHODS[self.name](model, lr=self.lr)
+
+
+@pytest.mark.parametrize("name", FED)
 def test_every_method_survives_a_batch_of_a_cursed_loss(name):
-    """A loss that is infinite once: the run goes back and on, and the state has no trace of it."""
+    """A loss that is infinite once: the run goes back and on, and the state has no trace of it.
+
+    A method that looks at the loss several times a step may meet the curse on a trial step, which it shortens.
+    """
     calls = {"n": 0}
 
     class Cursed(nn.CrossEntropyLoss):
@@ -78,10 +96,12 @@ def test_every_method_survives_a_batch_of_a_cursed_loss(name):
             calls["n"] += 1
             return super().forward(output, target) * (math.inf if calls["n"] == 7 else 1.0)
 
-    made = program(mlp(), loss=Cursed(), optimizer=partial(METHODS[name], lr=0.01))
+    made = program(mlp(), loss=Cursed(), optimizer=Built(name, 0.01))
     run = fit(made, training=SETTINGS)
-    assert sum("halved the rate" in note for note in run.notes) == 1
-    assert bool(torch.isfinite(weights(made.model)).all()) and run.history[-1]["lr"] == pytest.approx(0.005)
+    backs = sum("halved the rate" in note for note in run.notes)
+    assert backs == 1 or (METHODS[name].needs and backs == 0)
+    assert bool(torch.isfinite(weights(made.model)).all())
+    assert run.history[-1]["lr"] == pytest.approx(0.01 * 0.5**backs)
 
 
 def test_a_checkpoint_of_weights_on_their_way_out_is_not_tried_for_ever():

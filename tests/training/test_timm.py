@@ -12,9 +12,9 @@ import torch
 
 from trainwell.errors import InputError
 from trainwell.nn import ImageInput, Predictor, timm_backbone
-from trainwell.nn.backbones import adapted_weights
-from trainwell.optim import layer_groups
+from trainwell.nn.models.backbones import adapted_weights
 from trainwell.training import init_from
+from trainwell.training.layer_rates import layer_groups
 from trainwell.training.transfer import use_pretrained_statistics_
 from trainwell.training.weights import save_weights
 
@@ -120,7 +120,7 @@ init_from(timm_backbone("resnet18", (3, 32, 32), 5), "hub")
 
 
 def test_importing_trainwell_imports_neither_timm_nor_torchvision():
-    rooms = "trainwell.nn.backbones, trainwell.training.transfer"
+    rooms = "trainwell.nn.models.backbones, trainwell.training.transfer"
     code = f"import sys, {rooms}; print({{'timm', 'torchvision'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

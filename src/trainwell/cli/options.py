@@ -140,6 +140,16 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Start from a run folder or a weights file; what fits is loaded, and a sentence says how much.",
+        rich_help_panel=TRAINING,
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

@@ -20,6 +20,7 @@ FIELDS = {
     "skip_bad": "data.skip_bad",
     "data_root": "data.root",
     "model": "model.name",
+    "weights": "model.weights",
     "loss": "loss.name",
     "lr": "optimizer.lr",
     "epochs": "training.epochs",

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,6 @@ def race(
     given = read_rates(rates)
     from trainwell.search.from_recipe import new_folder
     from trainwell.search.racing import race as run
-    from trainwell.training.stopping import Stopped
 
     place = new_folder(chosen)
     names = [name.strip() for name in methods.split(",") if name.strip()]
@@ -122,7 +122,7 @@ def race(
     else:
         output.put(*race_table.race_lines(found), "", f"Report        {place / 'race.html'}")
     if found.stopped is not None:
-        output.complain(f"Stopped by {Stopped(found.stopped)} before the end: this is what had been run.")
+        output.complain(f"Stopped by {signal.Signals(found.stopped).name} before the end: this is what had been run.")
         raise typer.Exit(128 + found.stopped)
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from trainwell.search import Race
 
 PLAIN = 120  # characters of a line where stdout is no terminal
-LEAST_COLUMNS = ("ms/step", "memory", "train loss", "outcome", "val loss", "s to target")  # the first leaves first
+LEAST_COLUMNS = ("ms/step", "memory", "train loss", "outcome", "val loss", "s to target", "seconds", "steps")
+"""What is left out of a table that is too wide, in this order."""
 
 
 def lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> list[str]:

@@ -24,6 +24,7 @@ def train(
     skip_bad: options.SkipBad = False,
     data_root: options.DataRoot = None,
     model: options.Model = None,
+    weights: options.Weights = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -102,6 +103,7 @@ def train(
       trainwell train digits
       trainwell train house.csv --target price --drop id
       trainwell train photos/ --epochs 20 --model resnet20 -o runs/photos
+      trainwell train photos/ --model timm:resnet18 --weights resnet18.safetensors
       trainwell train mnist --set optimizer.name=sgd --set schedule.name=cosine
       trainwell train data.csv --target y --model mynet.py:build --max-minutes 10
       trainwell train --recipe runs/house-1/recipe.toml --seed 1

@@ -118,7 +118,7 @@ __getattr__, __dir__, __all__ = attach(
         "shortcut": "blocks.shortcuts",
         "standardize_weight_": "reparametrized.weight_standardization",
         "survival_probabilities": "blocks.stochastic_depth",
-        "timm_backbone": "backbones",
+        "timm_backbone": "models.backbones",
         "trace": "tracer",
         "train_only_norms_": "normalization.only_norms",
         "unparametrize_": "reparametrized.parametrizations",

@@ -49,6 +49,8 @@ __getattr__, __dir__, __all__ = attach(
         "jacobian_norm": "jacobian_norm",
         "largest_singular_value": "spectral",
         "minimize_constrained": "constrained",
+        "is_matrix": "weights",
+        "named_weights": "weights",
         "onto_box": "projections",
         "onto_l1_ball": "projections",
         "onto_l2_ball": "projections",

@@ -14,7 +14,7 @@ flattened to a matrix (out, rest), r the limit:
     orthogonal          W = r·Q, QᵀQ = I (or QQᵀ = I)      polar factor: all singular values r (also: stiefel)
     unit_columns        ‖column‖ = r                       what each input sends out; dictionaries
 
-They act on the weights of :func:`trainwell.nn.named_weights`: no biases, nothing of a norm, and no tensor of a
+They act on the weights of :func:`trainwell.objectives.named_weights`: no biases, nothing of a norm, and no tensor of a
 parametrized layer, which has its own constraint. The last three rows need a singular value decomposition or are sets
 without convexity; their projection is a nearest point still. A set that the first weights are outside of is entered at
 the first step, or at once by ``constrain_``. Momentum is left as it is, and may push against the boundary.
@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
-from trainwell.nn.weights import named_weights
 from trainwell.objectives import projections
 from trainwell.objectives.stiefel import onto_stiefel
+from trainwell.objectives.weights import named_weights
 
 StepHook = Callable[[torch.optim.Optimizer, Any, Any], None]
 

@@ -1,7 +1,7 @@
 """The penalties that a recipe adds to the loss, by name.
 
 ``PENALTIES[name](strength)`` is a function (model, inputs, output, value) → strength · R, a scalar. Over the weights w,
-W of :func:`trainwell.nn.named_weights` (no biases, nothing of a norm), each weight flattened to a matrix (out, rest):
+W of ``objectives.named_weights`` (no biases, nothing of a norm), each weight flattened to a matrix (out, rest):
 
     l1                  Σ|w|
     l2                  ½ Σw²                              gradient λw, added to the loss's
@@ -37,11 +37,11 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
-from trainwell.nn.weights import named_weights
 from trainwell.objectives.elastic_net import elastic_net
 from trainwell.objectives.jacobian_norm import squared_slopes
 from trainwell.objectives.orthogonality import orthogonality_penalty
 from trainwell.objectives.spectral import isometry_gap, largest_singular_value
+from trainwell.objectives.weights import named_weights
 
 Rule = Callable[[nn.Module, Any, Any, Tensor], Tensor]
 

@@ -72,7 +72,7 @@ def proximal_hook(model: nn.Module, name: str, strength: float) -> StepHook:
     """A hook for ``optimizer.register_step_post_hook``: w ← prox(w) with t = lr · strength after every step.
 
     Args:
-        model: whose weights (:func:`trainwell.nn.named_weights`, none of a parametrized layer) are changed; each takes
+        model: whose weights (``objectives.named_weights``, none of a parametrized layer) are changed; each takes
             the rate of its group in the optimizer, and a weight in no group is left alone.
         name: a key of ``PROXIMAL``.
         strength: λ ≥ 0 of the penalty.

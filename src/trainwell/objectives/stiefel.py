@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
-from trainwell.nn.weights import named_weights
+from trainwell.objectives.weights import named_weights
 
 RETRACTIONS = ("polar", "qr", "cayley")
 

@@ -13,7 +13,7 @@ Source: deck M, "Nesterov's accelerated gradient methods"; Nesterov 1983; Nester
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class NesterovSequence(GradientRule):
     """
 
     slots = ("x",)
-    numbers = {"step": 0, "t": 1.0, "beta": 0.0}
+    numbers: ClassVar[Mapping[str, float]] = {"step": 0, "t": 1.0, "beta": 0.0}
 
     def __init__(
         self,
@@ -49,11 +49,9 @@ class NesterovSequence(GradientRule):
     ) -> None:
         if condition is not None and not condition >= 1:
             raise ValueError(f"NesterovSequence: condition={condition} must be 1 or more: it is L/μ.")
-        super().__init__(
-            params, {"lr": lr, "condition": condition, "weight_decay": weight_decay, "maximize": maximize}
-        )
+        super().__init__(params, {"lr": lr, "condition": condition, "weight_decay": weight_decay, "maximize": maximize})
 
-    def initial(self, slot: str, parameter: Tensor) -> Tensor:
+    def initial(self, group: dict[str, Any], slot: str, parameter: Tensor) -> Tensor:
         return parameter.clone(memory_format=torch.preserve_format)
 
     def advance(self, group: dict[str, Any], numbers: dict[str, float]) -> None:
@@ -67,7 +65,12 @@ class NesterovSequence(GradientRule):
         numbers["beta"] = (t - 1) / numbers["t"]
 
     def update(
-        self, group: dict[str, Any], numbers: Mapping[str, float], x: list[Tensor], g: list[Tensor], *slots: list[Tensor]
+        self,
+        group: dict[str, Any],
+        numbers: Mapping[str, float],
+        x: list[Tensor],
+        g: list[Tensor],
+        *slots: list[Tensor],
     ) -> None:
         (last,) = slots  # x_k; the parameters are y_k
         if group["weight_decay"]:

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainwell.optim.approximate_wolfe import hager_zhang
 from trainwell.optim.flat_problem import Point, Problem, Stalled
-from trainwell.optim.line_searches import backtracking, hager_zhang, strong_wolfe
+from trainwell.optim.line_searches import backtracking, strong_wolfe
 
 LINE_SEARCHES = {"backtracking": backtracking, "wolfe": strong_wolfe, "hager_zhang": hager_zhang}
 ROUNDINGS = 4.0  # units in the last place of the loss by which two evaluations may differ
@@ -17,7 +18,7 @@ def move(problem: Problem, point: Point, direction: Tensor, *, search: str = "wo
 
     Args:
         search: a key of ``LINE_SEARCHES``.
-        options: of the search: ``alpha``, ``c1``, ``c2``.
+        options: of the search: ``alpha``, ``c1``, ``c2`` (which backtracking does not look at).
 
     Raises:
         Stalled: if the direction does not descend, or no lower point was found.
@@ -35,11 +36,16 @@ def move(problem: Problem, point: Point, direction: Tensor, *, search: str = "wo
         seen[alpha] = found
         return found.fun, float(found.gradient @ direction)
 
+    if search == "backtracking":
+        options.pop("c2", None)
     noise = ROUNDINGS * torch.finfo(point.x.dtype).eps * abs(point.fun)
     found = LINE_SEARCHES[search](phi, (point.fun, slope), noise=noise, **options)  # type: ignore[operator]
     if found.alpha == 0:
         raise Stalled(f"the line search found no lower loss in {found.evaluations} trials along a slope of {slope:.3g}")
-    return seen[found.alpha]
+    end = seen[found.alpha]
+    if end.fun == point.fun and torch.equal(end.gradient, point.gradient):
+        raise Stalled(f"the step is lost in rounding after {found.evaluations} trials along a slope of {slope:.3g}")
+    return end
 
 
 def first_trial(point: Point, direction: Tensor, before: float | None) -> float:

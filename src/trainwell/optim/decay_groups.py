@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from trainwell.nn.weights import is_matrix, named_weights
+from trainwell.objectives.weights import is_matrix, named_weights
 
 
 def decay_groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Split trainable parameters into a group that decays and one that does not, by the rule of ``nn.weights``.
+    """Split trainable parameters into a group that decays and one that does not, by the rule of ``objectives.weights``.
 
     Args:
         parameters: a model, of which norms' gains of any shape are told apart; or any iterable of parameters, of which

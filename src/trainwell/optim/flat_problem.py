@@ -108,6 +108,10 @@ class Problem:
         found = batched_rows(gradient, leaves)
         return 0.5 * (found + found.T)
 
+    def gauss_newton(self, x: Tensor) -> Product:
+        """v → G(x) v; valid until the loss is evaluated elsewhere."""
+        raise NotImplementedError
+
     def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals r(x) (m,) and their Jacobian (m, n)."""
         raise NotImplementedError
@@ -138,6 +142,10 @@ class FunctionProblem(Problem):
         params: where to start; in ``fun()``'s case the leaf tensors that it reads.
         residuals: does ``fun`` return residuals?
 
+    Attributes:
+        start: the flat x of ``params`` (a copy), shape (n,).
+        best: the last good point; whoever moves on sets it.
+
     Raises:
         ValueError: for no parameters, parameters of mixed type or device, or ones that take no gradient.
     """
@@ -153,6 +161,7 @@ class FunctionProblem(Problem):
             raise ValueError("minimize: fun() takes no argument, but params holds tensors that take no gradient. Give "
                              "leaf tensors with requires_grad=True, or a function of x.")  # fmt: skip
         self.start = torch.cat([p.detach().reshape(-1) for p in self.tensors])
+        self.best = self.start
 
     def shaped(self, x: Tensor) -> Any:
         """x in the shapes of ``params``: a tensor, or a list of them."""
@@ -190,6 +199,10 @@ class FunctionProblem(Problem):
             raise ValueError(f"minimize: fun gave shape {tuple(output.shape)}, not one number. Return a scalar, or use "
                              "method='lm' or 'gauss_newton' for residuals.")  # fmt: skip
         return output.reshape(()), leaves
+
+    def residual(self, x: Tensor) -> Tensor:
+        """r(x), shape (m,), without its graph."""
+        return self._output(x)[0].detach().reshape(-1)
 
     def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.counts.jac += 1

@@ -1,8 +1,8 @@
 """What the first-order rules of this room share: gathering tensors, counting steps, refusing what a rule cannot take.
 
-A rule is one :meth:`GradientRule.update` over *lists* of tensors of one device and type, written in ``torch._foreach_*``
+A rule is one :meth:`GradientRule.update` over *lists* of tensors of one device and type, in ``torch._foreach_*``
 operations: one kernel for many tensors on a GPU. On a CPU these run tensor after tensor, so the lists are cut into
-chunks of at most ``CHUNK`` numbers: parameter, gradient and state then stay in the cache from one operation to the next.
+chunks of at most ``CHUNK`` numbers: parameter, gradient and state stay in the cache from one operation to the next.
 Rules act on each tensor by itself, and so the cuts change no bit.
 
 State: tensors of the parameter's shape, type and strides (``slots``; bfloat16 stays bfloat16, as in torch's own), and
@@ -45,7 +45,12 @@ class GradientRule(Optimizer):
             raise ValueError(f"{type(self).__name__}: a parameter is complex. Train torch.view_as_real of it.")
 
     def update(
-        self, group: dict[str, Any], numbers: Mapping[str, float], x: list[Tensor], g: list[Tensor], *slots: list[Tensor]
+        self,
+        group: dict[str, Any],
+        numbers: Mapping[str, float],
+        x: list[Tensor],
+        g: list[Tensor],
+        *slots: list[Tensor],
     ) -> None:
         """Move ``x`` and ``slots`` in place along one step; ``g`` belongs to the caller and stays as it is.
 
@@ -61,12 +66,12 @@ class GradientRule(Optimizer):
         """Change the numbers of parameters that are about to make a step."""
         numbers["step"] += 1
 
-    def initial(self, slot: str, parameter: Tensor) -> Tensor:
+    def initial(self, group: dict[str, Any], slot: str, parameter: Tensor) -> Tensor:
         """The slot's tensor before the parameter's first step: zeros."""
         return torch.zeros_like(parameter, memory_format=torch.preserve_format)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step; with a closure it fills the gradients first, and its loss is returned.
 
         Raises:
@@ -101,7 +106,7 @@ class GradientRule(Optimizer):
             state = self.state[p]
             if not state:
                 state.update(self.numbers)
-                state.update({slot: self.initial(slot, p) for slot in self.slots})
+                state.update({slot: self.initial(group, slot, p) for slot in self.slots})
             key = (p.device, p.dtype, *(state[name] for name in self.numbers))
             buckets.setdefault(key, []).append(p)
         return list(buckets.values())

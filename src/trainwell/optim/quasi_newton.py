@@ -36,12 +36,14 @@ class BFGSRule:
     """BFGS with the whole inverse.
 
     Args:
-        scaled: multiply B₀ = I by sᵀy / yᵀy before the first update (Nocedal & Wright eq. 6.20).
+        scaled: multiply B₀ = I by sᵀy / yᵀy before the first update (Nocedal & Wright eq. 6.20);
+            without it most of the problems of Moré, Garbow & Hillstrom take fewer steps (bench/scipy_methods.py), but
+            Wood's twice as many.
         c2: flatness that the line search asks for.
         search: the line search.
     """
 
-    scaled: bool = True
+    scaled: bool = False
     c2: float = 0.9
     search: str = "wolfe"
 
@@ -85,17 +87,19 @@ class LBFGSRule:
         pairs: m; 10, that of SciPy (Nocedal & Wright: 3 to 20).
         c2: flatness that the line search asks for.
         search: the line search.
+        rate: factor on the first trial step, which is 1.
     """
 
     pairs: int = 10
     c2: float = 0.9
     search: str = "wolfe"
+    rate: float = 1.0
 
     def __call__(self, problem: Problem, point: Point, memory: dict[str, Any]) -> Point:
         steps, changes = memory.setdefault("steps", []), memory.setdefault("changes", [])
         direction = -two_loops(point.gradient, steps, changes)
         try:
-            alpha = 1.0 if steps else first_trial(point, direction, None)
+            alpha = self.rate * (1.0 if steps else first_trial(point, direction, None))
             found = move(problem, point, direction, search=self.search, alpha=alpha, c2=self.c2)
         except Stalled:
             if not steps:

@@ -8,12 +8,14 @@ recurrence. It is stable iff η λ stays below a number c of the method alone (T
 | gradient descent | w ← w − η g | η λ < 2 |
 | heavy ball | m ← β m + g, w ← w − η m | η λ < 2 (1 + β) |
 | Nesterov (torch's) | m ← β m + g, w ← w − η (g + β m) | η λ < 2 (1 + β)/(1 + 2β) |
-| Adam, P = diag(√v̂ + ε) frozen | m ← β₁ m + (1−β₁) g, w ← w − η P⁻¹ m | η λ(P⁻¹H) < 2 (1 + β₁)/(1 − β₁), 38 for β₁ = 0.9 |
-| RMSprop, P frozen | w ← w − η P⁻¹ g | η λ(P⁻¹H) < 2 |
+| Adam | m ← β₁ m + (1−β₁) g, w ← w − η P⁻¹ m | η λ(P⁻¹H) < 2 (1 + β₁)/(1 − β₁): 38 for β₁ = 0.9 |
+| RMSprop | w ← w − η P⁻¹ g | η λ(P⁻¹H) < 2 |
 
-The eigenvalues of P⁻¹H are those of P^(−1/2) H P^(−1/2), which is symmetric; λ_max (the *sharpness*) comes from Lanczos.
+with P = diag(√v̂ + ε) taken as constant. The eigenvalues of P⁻¹H are those of P^(−1/2) H P^(−1/2), which is symmetric;
+the largest, λ_max (the *sharpness*), comes from Lanczos.
+
 Full-batch training does not stay away from the edge c/λ but sharpens until it reaches it and hovers there (Cohen et al.
-2021, arXiv:2103.00065; Adam: Cohen et al. 2022, arXiv:2207.14484, eq. 4): the rate is the edge *at these parameters*,
+2021, arXiv:2103.00065; Adam: Cohen et al. 2022, arXiv:2207.14484): the rate is the edge *at these parameters*,
 beyond which the loss rises first; good rates often lie above that of the initial weights, where curvature falls as the
 loss does. Mini-batch noise lowers the edge (O02). Decoupled weight decay λ_w adds λ_w P to H, which is not counted.
 """

@@ -56,7 +56,7 @@ class NewtonCGRule:
 
     Args:
         rate: the line search's first trial step; 1, Newton's.
-        turns: most inner turns; None for 2 n (at most 200), since rounding makes more than n useful.
+        turns: most inner turns; None for 20 n, since rounding spoils the n that suffice in exact numbers.
         damping: added to H's diagonal; 0.
         search: the line search.
     """
@@ -69,7 +69,7 @@ class NewtonCGRule:
     def __call__(self, problem: Problem, point: Point, memory: dict[str, Any]) -> Point:
         times = problem.product(point.x)
         product = (lambda v: times(v) + self.damping * v) if self.damping else times
-        turns = min(200, 2 * len(point.x)) if self.turns is None else self.turns
+        turns = 20 * len(point.x) if self.turns is None else self.turns
         found = solve_truncated(product, point.gradient, forcing(point.gradient), turns)
         if found.negative:
             memory["negative"] = memory.get("negative", 0) + 1

@@ -81,8 +81,8 @@ class TrustRegionRule:
     Args:
         solver: ``cauchy``, ``dogleg`` or ``steihaug``.
         radius: the first Δ, in the unit of x; 1.
-        largest: Δ never grows beyond; 1000 (SciPy's).
-        turns: of Steihaug's inner loop at most; None for 2 n (at most 200).
+        largest: Δ never grows beyond; no bound (SciPy's 1000 makes Brown's badly scaled function take 2000 steps).
+        turns: of Steihaug's inner loop at most; None for 20 n.
 
     Raises:
         ValueError: for another solver.
@@ -90,7 +90,7 @@ class TrustRegionRule:
 
     solver: str = "steihaug"
     radius: float = 1.0
-    largest: float = 1000.0
+    largest: float = float("inf")
     turns: int | None = None
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class TrustRegionRule:
         if self.solver == "cauchy":
             step = cauchy_point(product, point.gradient, radius)
         else:
-            turns = min(200, 2 * len(point.x)) if self.turns is None else self.turns
+            turns = 20 * len(point.x) if self.turns is None else self.turns
             step, negative = steihaug(product, point.gradient, radius, turns)
             if negative:
                 memory["negative"] = memory.get("negative", 0) + 1

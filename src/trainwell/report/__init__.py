@@ -18,7 +18,9 @@ __getattr__, __dir__, __all__ = attach(
         "Results": "results",
         "Roc": "results",
         "render": "page",
+        "render_race": "race_page",
         "wilson": "uncertainty",
         "write": "page",
+        "write_race": "race_page",
     },
 )

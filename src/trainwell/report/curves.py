@@ -12,6 +12,7 @@ from trainwell.report.results import RateCurve, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDE = 20.0  # the ratio of largest to smallest from which a logarithmic axis shows more
@@ -77,7 +78,7 @@ def _by_epoch(results: Results, name: str) -> Drawing | None:
         if len(epoch) == 1 and not has["steps"]:
             axes.set_xlim(epoch[0] - 1, epoch[0] + 1)
         whole_ticks(axes)
-        _scale(axes, log_scale(train, val))
+        scale_axis(axes, log_scale(train, val))
         if has["steps"] and (has["train"] or has["val"]):
             _crop(axes, np.concatenate([train, val]), steps)
 
@@ -112,7 +113,7 @@ def _by_step(results: Results, name: str) -> Drawing | None:
         axes.plot(at, values, color=FIRST, linewidth=1.2, marker="o" if len(at) == 1 else None)
         axes.set_xlabel(x)
         whole_ticks(axes)
-        _scale(axes, logarithmic)
+        scale_axis(axes, logarithmic)
 
     title = "Learning rate" if name == "lr" else "Gradient norm"
     return Drawing(title, draw(f"curve-{name}", paint), note="Logarithmic axis." if logarithmic else "")
@@ -134,7 +135,7 @@ def _rate_search(search: RateCurve) -> Drawing | None:
         top = min(high, losses[shown][0] + (losses[shown][0] - low))
         if top > low:
             axes.set_ylim(low - 0.08 * (top - low), top + 0.05 * (top - low))
-        _scale(axes, False)
+        scale_axis(axes, False)
 
     legend = (("first", "loss"), ("mark", f"picked: {words.number(search.picked, 3)}"))
     return Drawing("Search for the learning rate", draw("rate-search", paint), legend)
@@ -147,17 +148,25 @@ def whole_ticks(axes: "Axes") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
 
 
-def _scale(axes: "Axes", logarithmic: bool) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+def scale_axis(axes: "Axes", logarithmic: bool) -> None:
+    """Scale the vertical axis and number it plainly."""
+    from matplotlib.ticker import MaxNLocator
 
     if logarithmic:
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        decades = np.log10(high / low)
-        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0, 3.0) if decades < 3.5 else (1.0,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        log_ticks(axes.yaxis)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     plain_ticks(axes)
     axes.tick_params(axis="both", colors=INK, which="both", length=0)
+
+
+def log_ticks(axis: "Axis") -> None:
+    """Put ticks at 1, 2, 5 of each decade of a logarithmic axis, at fewer where there are many decades."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0, 3.0) if decades < 3.5 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    axis.set_minor_formatter(NullFormatter())

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, GRID, FIRST, SECOND, MARK, FAINT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+LINES = tuple(f"#0{i}0{i}0a" for i in range(1, 9))  # of equals, such as methods side by side
 VARIABLES = {INK: "ink-2", GRID: "grid", FIRST: "first", SECOND: "second", MARK: "mark", FAINT: "faint"}
+VARIABLES |= {colour: f"c{i}" for i, colour in enumerate(LINES)}
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,

@@ -27,8 +27,13 @@ def write(results: Results, path: str | os.PathLike[str]) -> Path:
     Raises:
         JobError: if the file cannot be written.
     """
+    return write_page(render(results), path)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a rendered page in one piece; see :func:`write`."""
     target = Path(path)
-    content = render(results).encode("utf-8", "replace")
+    content = page.encode("utf-8", "replace")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,15 +53,17 @@ def write(results: Results, path: str | os.PathLike[str]) -> Path:
 
 def render(results: Results) -> str:
     """Return the page as HTML. Equal results give equal text (with the same versions of matplotlib and Pillow)."""
+    return fill("page.html", results.folder, results.created, results=results, **_sections(results))
+
+
+def fill(template: str, folder: str, created: str, **values: Any) -> str:
+    """Return a template within the page's frame: style, script with its policy, footer."""
     from markupsafe import Markup
 
     style, script = _asset("page.css"), _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(results=results, style=Markup(style), script=Markup(script), script_hash=digest, **_sections(results))
-    )
+    frame = {"style": Markup(style), "script": Markup(script), "script_hash": digest}
+    return _environment().get_template(template).render(folder=folder, created=created, **frame, **values)
 
 
 def _sections(results: Results) -> dict[str, Any]:

@@ -22,5 +22,12 @@ __getattr__, __dir__, __all__ = attach(
         "mean_field_at": "mean_field",
         "nonlinearity": "activation_moments",
         "variance_map": "mean_field",
+        "Rate": "rates",
+        "QUADRATIC_RATES": "rates",
+        "quadratic_rate": "rates",
+        "quadratic_factor": "rates",
+        "chebyshev_bound": "rates",
+        "sgd_noise_floor": "rates",
+        "least_squares_noise_floor": "rates",
     },
 )

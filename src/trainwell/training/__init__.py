@@ -16,10 +16,13 @@ __getattr__, __dir__, __all__ = attach(
         "fit": "fitting",
         "freeze_": "freezing",
         "init_from": "transfer",
+        "layer_groups": "layer_rates",
+        "layer_rates_": "layer_rates",
         "load": "run",
         "load_matching": "matching",
         "new_head_": "transfer",
         "pretrain_": "pretraining",
+        "rate_groups": "layer_rates",
         "unfreeze_": "freezing",
     },
 )

@@ -17,7 +17,7 @@ from trainwell.errors import InputError
 from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
 from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.training.memory import release_pages
-from trainwell.training.method import RecipeOptimizer, with_method
+from trainwell.training.method import RecipeOptimizer, clipping_of, with_method
 from trainwell.training.preparation import preparation, scaling_of, told
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
@@ -63,7 +63,7 @@ def build_program(
         loss=_loss(recipe, dataset, fitted),
         optimizer=RecipeOptimizer(recipe),
         batch_size=recipe.training.batch_size,
-        clip_grad=recipe.optimizer.clip_norm or None,
+        clip_grad=clipping_of(recipe),
         task=dataset.task,
         objective=objective_of(recipe, dataset, fitted),
     )

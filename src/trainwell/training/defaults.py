@@ -9,6 +9,8 @@ from typing import Any
 
 from trainwell.data import Dataset
 from trainwell.errors import InputError
+from trainwell.optim.methods import method
+from trainwell.training.names import check_names
 from trainwell.training.recipe import Recipe
 
 TINY_IMAGE = 15  # pixels a side up to which a shift by one pixel changes what a picture shows
@@ -92,33 +94,57 @@ def own_rate(method: str, parameters: int) -> float:
     return float(f"{min(5e-3, max(2e-4, 0.5 / math.sqrt(parameters))):.2g}")
 
 
+COUPLED_DECAY, DECOUPLED_DECAY = 5e-4, 1e-2  # He et al. 2016's; Loshchilov & Hutter 2019's
+
+
+def _optimizer(recipe: Recipe, given: Defaults) -> dict[str, Any]:
+    """The open fields of the recipe's section ``optimizer``.
+
+    Raises:
+        InputError: for a method that no model and data can feed.
+    """
+    section = recipe.optimizer
+    name = given.optimizer if section.name == "auto" else section.name
+    chosen = method(name)
+    missing = chosen.needs & {"composition", "sparse_gradients"}
+    if missing:
+        raise InputError(
+            f"optimizer.name is {name!r}, which needs {', '.join(sorted(missing))}.",
+            "A model and its data do not give that; use it from Python.",
+        )
+    changes: dict[str, Any] = {"name": name}
+    if section.weight_decay == "auto":
+        own = {"none": 0.0, "coupled": COUPLED_DECAY, "decoupled": DECOUPLED_DECAY}[chosen.decay]
+        changes["weight_decay"] = given.weight_decay if name == given.optimizer else own
+    if section.momentum is None and name == "sgd":
+        changes["momentum"] = 0.9
+    if section.beta2 is None and name == "adamw":
+        changes["beta2"] = 0.99
+    return changes
+
+
 def resolve(recipe: Recipe, dataset: Dataset) -> Recipe:
     """The recipe with every open field decided that needs no measurement.
 
     Raises:
         InputError: if a setting does not fit the data (a batch larger than the training part).
     """
+    check_names(recipe)
     given = defaults_for(dataset)
     if recipe.data.scaling in ("pca", "pca_whiten") and dataset.kind == "image":
         given = replace(given, model="mlp", options={})  # principal components are no picture any more
     rows = len(dataset.splits.train)
+    optimizer = _optimizer(recipe, given)
     training: dict[str, Any] = {}
     if recipe.training.epochs is None:
         training["epochs"] = given.epochs
     if recipe.training.batch_size is None:
-        training["batch_size"] = min(given.batch_size, rows)
+        whole = "full_batch" in (method(optimizer["name"]).needs)
+        training["batch_size"] = rows if whole else min(given.batch_size, rows)
     elif recipe.training.batch_size > rows:
         raise InputError(
             f"training.batch_size is {recipe.training.batch_size}, but the training part has {rows} samples.",
             f"Give at most {rows}.",
-        )
-    optimizer: dict[str, Any] = {}
-    if recipe.optimizer.name == "auto":
-        optimizer["name"] = given.optimizer
-    if recipe.optimizer.weight_decay == "auto":
-        name = optimizer.get("name", recipe.optimizer.name)
-        optimizer["weight_decay"] = (
-            given.weight_decay if name == given.optimizer else {"sgd": 5e-4, "adamw": 1e-2}[name]
         )
     loss: dict[str, Any] = {}
     if recipe.loss.name == "auto":

@@ -20,6 +20,7 @@ from trainwell.training.defaults import resolve
 from trainwell.training.environment import environment
 from trainwell.training.fitting import fit, make_folder
 from trainwell.training.journal import Journal, plain
+from trainwell.training.names import check_names
 from trainwell.training.program import Program
 from trainwell.training.rate import RateSearch, search_rate
 from trainwell.training.recipe import Recipe
@@ -48,6 +49,7 @@ def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> R
         Stopped: after a signal; ``folder`` says where it can be resumed.
     """
     recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
+    check_names(recipe)
     teller = Teller(callbacks)
     folder = new_folder(recipe)
     with stopping.listening():

@@ -7,6 +7,8 @@ the clock, so that a resumed run does the same.
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainwell.errors import InputError, JobError
+from trainwell.optim.guarded import NonFiniteStep
 from trainwell.training import stopping
 from trainwell.training.averaging import Average
 from trainwell.training.batches import FromLoader, Source, refuse_nonfinite_targets
@@ -85,6 +88,7 @@ class Loop:
             accumulate=training.accumulate,
             say=self._say,
         )
+        self.stepper.everything = partial(train.epoch, 1)
         self.average = Average(self.model, training.ema) if training.ema else None
         self.best = Best(training.monitor, training.patience, val.n if val else 0)
         self.best_weights = BestWeights(self.best, checkpoints.folder)
@@ -188,7 +192,12 @@ class Loop:
         for batch in batches:
             number = self.step + 1
             looking = number % every == 0 or self.step_in_epoch + 1 == last or number % save_every == 0
-            loss, norm = stepper(batch, looking and clipping is None)
+            try:
+                loss, norm = stepper(batch, looking and clipping is None)
+            except NonFiniteStep as error:  # a method that looks at the loss itself
+                self.step, self.step_in_epoch = number, self.step_in_epoch + 1
+                self._step_back(Trouble("loss", error.value, 0))
+                return False
             self.step, self.step_in_epoch = number, self.step_in_epoch + 1
             lookout.collect(loss, len(batch[1]) if type(batch) is tuple else batch_length(batch), norm)
             if self.average:
@@ -247,13 +256,18 @@ class Loop:
         )
         self._tell("stepped_back")
 
+    def _averaged(self) -> AbstractContextManager[None]:
+        """While this lasts the model has the weights that count: the average that a schedule-free method keeps."""
+        context: AbstractContextManager[None] = getattr(self.optimizer, "evaluation", nullcontext)()
+        return context
+
     def _validate(self) -> dict[str, float]:
         if self.val is None:
             return {}
         self._tell("validation_start")
         before = random_state(self._generators)
         try:
-            with stopping.exposed():
+            with self._averaged(), stopping.exposed():
                 scores = score(self.evaluated, self.val, self.forward, self.task, self.threshold)
         except stopping.Stopped:
             set_random_state(before, self._generators)  # validation is done again from its beginning
@@ -274,7 +288,10 @@ class Loop:
             **scores,
             "lr": current_rate(self.optimizer),
         }
-        better = self.best_weights.offer(self.epoch, bare, self.evaluated)
+        if hasattr(self.scheduler, "observe"):
+            self.scheduler.observe(bare.get("loss", row["train_loss"]))
+        with self._averaged():
+            better = self.best_weights.offer(self.epoch, bare, self.evaluated)
         self.history.append(row)
         self.journal.metrics("epoch", **row, best=better)
         self.teller.state.metrics, self.teller.state.best_epoch = row, self.best.epoch
@@ -309,7 +326,8 @@ class Loop:
 
     def _publish(self) -> None:
         """Write the final weights, and put the best ones into the model."""
-        final = copied(self.evaluated)
+        with self._averaged():
+            final = copied(self.evaluated)
         kept = self.best_weights.weights or final
         if self.folder:
             save_weights(final, self.folder / "model.safetensors")
@@ -343,6 +361,7 @@ class Loop:
             "backs": self.backs,
             "back_to": self._back_to,
             "accumulate": self.stepper.accumulate,
+            "clipper": self.stepper.clipper.state_dict() if self.stepper.clipper is not None else None,
             "finished": self.finished,
             "position": self.journal.position(),
             "seconds": self.seconds,
@@ -380,6 +399,8 @@ class Loop:
         self.best_weights.load(state["best"])
         self.factor, self.backs, self._back_to = state["factor"], state["backs"], state["back_to"]
         self.stepper.accumulate = state["accumulate"]
+        if self.stepper.clipper is not None and state.get("clipper") is not None:
+            self.stepper.clipper.load_state_dict(state["clipper"])
         self.history, self.finished = [dict(row) for row in state["history"]], state["finished"]
         self.teller.messages[:0] = [m for m in state["messages"] if m not in self.teller.messages]
         self._resumed_inside = self.step_in_epoch > 0

@@ -7,7 +7,6 @@ Source: Yosinski et al. 2014, "How transferable are features in deep neural netw
 layers of another run are a good start); deck K, initialization from another network.
 """
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -155,12 +154,12 @@ def read_state(weights: str | Path | Mapping[str, Tensor]) -> tuple[str, dict[st
         return str(path), _tensors(read_weights(path), str(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds objects whose reading would run code, or is no torch file.",
-            "Save its state dict alone (torch.save(model.state_dict(), …)), better as safetensors.",
-        ) from error
     except Exception as error:  # torch raises whatever its reader stumbles over
+        if type(error).__name__ == "UnpicklingError":
+            raise InputError(
+                f"{path} holds objects whose reading would run code, or is no torch file.",
+                "Save its state dict alone (torch.save(model.state_dict(), …)), better as safetensors.",
+            ) from error
         reason = next(iter(str(error).splitlines()), "it is empty")
         raise InputError(f"{path} cannot be read ({reason[:120].rstrip('. ')}).", "Restore it from a copy.") from error
     return str(path), _tensors(content, str(path))

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwell.optim.layer_rates import layer_rates_
+from trainwell.errors import InputError
+from trainwell.optim.clipping import clipper
 from trainwell.optim.methods import METHODS
 from trainwell.optim.schedules import schedule
+from trainwell.training.layer_rates import layer_rates_
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
 from trainwell.training.regularizing import hook_up
@@ -16,6 +18,7 @@ from trainwell.training.regularizing import hook_up
 
 def with_method(program: Program, recipe: Recipe) -> Program:
     """The same model and data with the recipe's optimizer, rate, schedule and number of epochs."""
+    _check_schedule(recipe)
     warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
     assert recipe.training.epochs is not None  # resolve() decided it
     steps = recipe.training.epochs * max(1, -(-len(program.train[1]) // program.batch_size))
@@ -23,10 +26,30 @@ def with_method(program: Program, recipe: Recipe) -> Program:
         program,
         optimizer=RecipeOptimizer(recipe),
         scheduler=lambda optimizer: schedule(
-            optimizer, recipe.schedule.name, steps, warmup=warmup, end=recipe.schedule.end
+            optimizer,
+            recipe.schedule.name,
+            steps,
+            warmup=warmup,
+            end=recipe.schedule.end,
+            options=recipe.schedule.options,
         ),
         epochs=recipe.training.epochs,
     )
+
+
+def clipping_of(recipe: Recipe) -> Any:
+    """A largest norm, a clipper, or None."""
+    section = recipe.optimizer
+    if section.clip == "norm" or not section.clip_norm:
+        return section.clip_norm or None
+    return clipper(section.clip, section.clip_norm)
+
+
+def _check_schedule(recipe: Recipe) -> None:
+    try:
+        schedule(torch.optim.SGD([torch.zeros(1)], lr=1.0), recipe.schedule.name, 10, options=recipe.schedule.options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"schedule: {error}", "Change schedule.name or schedule.options.") from error
 
 
 class RecipeOptimizer:
@@ -36,16 +59,34 @@ class RecipeOptimizer:
 
     def __init__(self, recipe: Recipe) -> None:
         self.method, self.section, self.recipe = METHODS[recipe.optimizer.name], recipe.optimizer, recipe
+        for option in self.section.options:
+            if not self.method.accepts(option):
+                raise InputError(
+                    f"optimizer.options: {self.section.name} has no option {option!r}.",
+                    f"It has {', '.join(self.method.known())}.",
+                )
+        for field in ("momentum", "beta2"):
+            if getattr(self.section, field) is not None and not self.method.accepts(_OPTION[field]):
+                raise InputError(f"optimizer.{field}: {self.section.name} has none.", "Leave it out.")
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         section, method = self.section, self.method
-        given: dict[str, Any] = {"momentum": section.momentum, "betas": (0.9, section.beta2)}
-        options = {name: value for name, value in given.items() if method.accepts(name)}
-        if method.accepts("nesterov"):
-            options["nesterov"] = section.momentum > 0
+        options: dict[str, Any] = dict(section.options)
+        if section.momentum is not None:
+            options["momentum"] = section.momentum
+            if method.accepts("nesterov") and "nesterov" not in options:
+                options["nesterov"] = section.momentum > 0
+        if section.beta2 is not None:
+            options["betas"] = (0.9, section.beta2)
         decay = 0.0 if section.weight_decay == "auto" else section.weight_decay
-        optimizer = method(model, section.lr, weight_decay=decay, fused=None if section.fused else False, **options)
+        try:
+            optimizer = method(model, section.lr, weight_decay=decay, fused=None if section.fused else False, **options)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"optimizer {section.name}: {error}", "Change optimizer.options or the method.") from error
         if section.layer_decay < 1:
             layer_rates_(optimizer, model, section.layer_decay)
         hook_up(self.recipe, model, optimizer)
         return optimizer
+
+
+_OPTION = {"momentum": "momentum", "beta2": "betas"}

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
@@ -34,6 +33,7 @@ from trainwell.training.batches import as_tensor, mapped, moved
 from trainwell.training.modes import evaluating
 from trainwell.training.pretrainable import Plan, Target, plan
 from trainwell.training.program import leaves
+from trainwell.training.reconstruction import along, best_line, decode
 
 KINDS = ("layers", "whole")
 LARGEST_DECODER = 2**26
@@ -222,7 +222,7 @@ def _train_layer(
         first = read(rows.first(rows.batch_size))
         decoder = layer.weight if tied else layer.weight.detach().clone().requires_grad_()
         with torch.no_grad():
-            scale, bias = _best_line(layer, decode(layer, decoder, target.activation(layer(first)), first.shape), first)
+            scale, bias = best_line(layer, decode(layer, decoder, target.activation(layer(first)), first.shape), first)
         scale.requires_grad_()
         bias.requires_grad_()
         parameters = [p for p in (layer.weight, layer.bias) if p is not None and p.requires_grad]
@@ -231,7 +231,7 @@ def _train_layer(
         def loss(batch: Any) -> tuple[Tensor, Tensor]:
             x = read(batch)
             hidden = target.activation(layer(rows.masked(x, noise)))
-            back = scale * decode(layer, decoder, hidden, x.shape) + _along(layer, bias, x)
+            back = scale * decode(layer, decoder, hidden, x.shape) + along(layer, bias, x)
             return (back - x).square().mean(), _variance(x)
 
         return _minimize(parameters, loss, rows, epochs, lr, tell)
@@ -308,56 +308,6 @@ def _minimize(
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     return shares
-
-
-def decode(layer: nn.Module, weight: Tensor, hidden: Tensor, shape: torch.Size) -> Tensor:
-    """The transposed product of a linear layer or convolution: from outputs back to inputs.
-
-    Args:
-        layer: ``nn.Linear`` or ``nn.Conv1d/2d/3d``: says stride, padding, dilation and groups.
-        weight: of the layer's shape.
-        hidden: the layer's output.
-        shape: of the input, as the result.
-    """
-    if isinstance(layer, nn.Linear):
-        return hidden @ weight
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    before, extra = [], []
-    for i, size in enumerate(shape[2:]):
-        reach = layer.dilation[i] * (layer.kernel_size[i] - 1)
-        left = reach // 2 if layer.padding == "same" else 0 if layer.padding == "valid" else layer.padding[i]
-        before.append(int(left))
-        reached = (hidden.shape[2 + i] - 1) * layer.stride[i] + reach + 1  # padded inputs that the windows cover
-        extra.append(max(0, int(left) + size - reached))
-    transposed = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[len(before) - 1]
-    full = transposed(
-        hidden,
-        weight,
-        stride=layer.stride,
-        groups=layer.groups,
-        dilation=layer.dilation,
-    )
-    full = F.pad(full, [pad for amount in reversed(extra) for pad in (0, amount)])
-    for i, (left, size) in enumerate(zip(before, shape[2:], strict=True)):
-        full = full.narrow(2 + i, left, size)
-    return full
-
-
-def _along(layer: nn.Module, values: Tensor, x: Tensor) -> Tensor:
-    """One value for each feature or channel, in a shape that adds to x."""
-    return values if isinstance(layer, nn.Linear) else values.view(-1, *[1] * (x.dim() - 2))
-
-
-def _best_line(layer: nn.Module, back: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The number a and, for each feature or channel, c for which a · back + c is nearest to x.
-
-    A feature is an entry of the last dimension of a linear layer's input, a channel of dimension 1 of a convolution's.
-    """
-    kept = x.dim() - 1 if isinstance(layer, nn.Linear) else 1
-    others = [d for d in range(x.dim()) if d != kept]
-    flat = back - back.mean(others, keepdim=True)
-    scale = (flat * x).sum() / flat.square().sum().clamp_min(torch.finfo(x.dtype).tiny)
-    return scale.clone(), (x - scale * back).mean(others).clone()
 
 
 def _variance(x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Program:
         epochs: passes over the training data.
         shuffle: draw a new order every epoch; a ``DataLoader`` brings its own.
         scheduler: a callable of the optimizer that gives a scheduler, or a scheduler.
-        clip_grad: largest global norm of the gradient; None leaves it.
+        clip_grad: largest global norm of the gradient, or an ``optim.Clipper``; None leaves it.
         task: one of ``TASKS``, guessed from loss and targets when None.
         step: ``step(model, batch) -> loss`` for programs that do not fit ``loss(model(x), y)``.
         objective: what a training step minimizes in place of ``loss(model(x), y)``, called as ``objective(model, x, y,
@@ -55,7 +55,7 @@ class Program:
     epochs: int = 1
     shuffle: bool = True
     scheduler: Any = None
-    clip_grad: float | None = None
+    clip_grad: Any = None
     task: str | None = None
     step: Callable[[nn.Module, Any], Tensor] | None = None
     objective: Callable[..., Tensor] | None = None
@@ -65,7 +65,7 @@ class Program:
             raise InputError(f"Program: batch_size is {self.batch_size}.", "Give at least 1.")
         if self.epochs < 1:
             raise InputError(f"Program: epochs is {self.epochs}.", "Give at least 1.")
-        if self.clip_grad is not None and not self.clip_grad > 0:
+        if isinstance(self.clip_grad, float | int) and not self.clip_grad > 0:
             raise InputError(f"Program: clip_grad is {self.clip_grad}.", "Give a norm above 0, or None.")
         if self.task is not None and self.task not in TASKS:
             raise InputError(f"Program: no task is called {self.task!r}.", f"Choose one of {', '.join(TASKS)}.")

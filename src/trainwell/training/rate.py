@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from trainwell.errors import JobError
 from trainwell.optim.range_test import suggest_rate
-from trainwell.training.batches import source
+from trainwell.training.batches import Source, source
 from trainwell.training.machine import resolve_device
 from trainwell.training.program import Program
 from trainwell.training.trial import Trial, untouched
@@ -57,8 +58,10 @@ def search_rate(
             torch.manual_seed(seed + repeat)
             where = resolve_device(device)
             trial = Trial(program, where, dtype=dtype, channels_last=channels_last)
+            batches = source(program.train, program.batch_size, program.shuffle, seed + repeat, where)
+            trial.step.everything = partial(batches.epoch, 1)
             progress = (lambda share, repeat=repeat: tell((repeat + share) / repeats)) if tell else None
-            rates, losses = range_test(trial, _endless(program, seed + repeat, where), progress)
+            rates, losses = range_test(trial, _endless(batches), progress)
         first = first or (rates, losses)
         try:
             suggestions.append(suggest_rate(rates, losses))
@@ -89,8 +92,7 @@ def range_test(
     return rates[: len(losses)], losses
 
 
-def _endless(program: Program, seed: int, device: torch.device) -> Iterator[Any]:
-    batches = source(program.train, program.batch_size, program.shuffle, seed, device)
+def _endless(batches: Source) -> Iterator[Any]:
     epoch = 0
     while True:
         epoch += 1

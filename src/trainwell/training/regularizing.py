@@ -1,6 +1,5 @@
 """What a recipe adds to the loss and to the optimizer's steps: penalties, mixing, attacks, noise, constraints."""
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from trainwell.data import Dataset
 from trainwell.data.augment import Mixing
 from trainwell.errors import InputError
 from trainwell.nn.dropping.noise import gradient_noise_hook, weight_noise_hooks
-from trainwell.objectives import CONSTRAINTS, PENALTIES, Attack, Objective, constrain_, constraint_hook
+from trainwell.objectives import PENALTIES, Attack, Objective, constrain_, constraint_hook
 from trainwell.training.recipe import Recipe
 
 
@@ -25,16 +24,9 @@ def objective_of(recipe: Recipe, dataset: Dataset, fitted: Any) -> Objective | N
         fitted: ``data.statistics``; an attack on numbers is measured in their standard deviations.
 
     Raises:
-        InputError: for an unknown attack, or noise on labels that are no classes.
+        InputError: for noise on labels that are no classes.
     """
     section = recipe.regularization
-    if section.constraint not in ("none", *CONSTRAINTS):
-        near = difflib.get_close_matches(section.constraint, CONSTRAINTS, 1, 0.6)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise InputError(
-            f"regularization.constraint: no constraint is called {section.constraint!r}.",
-            f"{hint}Constraints: none, {', '.join(CONSTRAINTS)}.",
-        )
     classes = len(dataset.classes) if dataset.task in ("classification", "binary") else 0
     if section.label_noise and not classes:
         raise InputError(

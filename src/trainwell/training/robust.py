@@ -65,4 +65,4 @@ def _batches(x: Any, y: torch.Tensor, device: torch.device, teller: Teller) -> I
     batches = ordered((x, y), ROWS, device)
     for done, batch in enumerate(batches.epoch(1)):
         teller.stage("attacking the test part", done / batches.batches)
-        yield tuple(moved(piece, device) for piece in batch[:2])  # type: ignore[misc]
+        yield tuple(moved(piece, device) for piece in batch[:2])

@@ -76,7 +76,9 @@ class Model(Section):
     parametrization: str = Field(
         "none", description="of every weight, one of nn.PARAMETRIZATIONS: weight_norm, spectral_norm, orthogonal_exp, …"
     )
-    weights: str | None = Field(None, description="run folder or weights file to start from; what fits is loaded")
+    weights: str | None = Field(
+        None, description="run folder or weights file to start from, or hub (timm); what fits is loaded"
+    )
     freeze: list[str] = Field([], description="patterns of parameters that stay as they are, such as body.0.*")
 
 
@@ -86,7 +88,9 @@ class Init(Section):
     scheme: str = Field(
         "model", description="model: as the model itself starts; else one of init.SCHEMES, or lsuv (unit variance)"
     )
-    pretrain: int = Field(0, ge=0, description="epochs of layer-by-layer autoencoder pre-training; 0: none")
+    pretrain: int = Field(0, ge=0, description="epochs of pre-training as an autoencoder, without labels; 0: none")
+    pretrain_kind: Literal["layers", "whole"] = Field("layers", description="layer by layer, or the whole body at once")
+    pretrain_noise: float = Field(0.0, ge=0, lt=1, description="share of inputs hidden in pre-training (denoising)")
 
 
 class Loss(Section):
@@ -103,31 +107,43 @@ class Loss(Section):
     )
 
 
+Options = dict[str, bool | int | float | str | list[float]]
+
+
 class OptimizerSection(Section):
     """How it is minimized."""
 
-    name: Literal["auto", "adamw", "sgd"] = Field("auto", description="adamw, or sgd with Nesterov momentum")
+    name: str = Field("auto", description="a method of optim.METHODS: adamw, sgd, lion, kfac, … (`trainwell methods`)")
     lr: float | None = Field(None, gt=0, description="peak learning rate; found by a range test when absent")
     weight_decay: Annotated[float, Field(ge=0)] | Auto = Field(
         "auto", description="decay of matrices and kernels; none on norms and biases"
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    beta2: float = Field(0.99, ge=0, lt=1, description="of adamw: memory of the squared gradient")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description="of methods that have it; the method's own when absent"
+    )
+    beta2: float | None = Field(
+        None, ge=0, lt=1, description="memory of squared gradients, where betas are; 0.99 of adamw when absent"
+    )
+    options: Options = Field({}, description="others of the method's own, as {damping = 0.01}")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor on the rate from each layer to the one before it; 1: all alike"
     )
-    clip_norm: float = Field(0.0, ge=0, description="largest global norm of the gradient; 0: no clipping")
+    clip: str = Field(
+        "norm", description="how gradients are clipped, one of optim.CLIPPERS: norm, value, layer, adaptive"
+    )
+    clip_norm: float = Field(0.0, ge=0, description="limit of clipping, the largest norm; 0: no clipping")
     fused: bool = Field(True, description="one kernel for all tensors")
 
 
 class Schedule(Section):
     """How the rate changes, after every batch."""
 
-    name: Literal["one-cycle", "cosine", "linear", "constant"] = Field("one-cycle", description="shape of the schedule")
+    name: str = Field("one-cycle", description="shape of the schedule, one of optim.SCHEDULES: cosine, wsd, plateau, …")
     warmup: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
         "auto", description="share of the steps over which the rate grows to its peak"
     )
     end: float = Field(0.0, ge=0, le=1, description="factor on the rate at the last step")
+    options: Options = Field({}, description="of the shape, as {cycles = 3}")
 
 
 class TrainingSection(Running):

@@ -8,7 +8,7 @@ from torch import nn
 
 from trainwell.data import Dataset
 from trainwell.errors import InputError
-from trainwell.init import SCHEMES, apply_, lsuv_
+from trainwell.init import apply_, lsuv_
 from trainwell.training.batches import as_tensor, mapped
 from trainwell.training.freezing import freeze_
 from trainwell.training.pretraining import pretrain_
@@ -34,7 +34,7 @@ def start(
         tell: is told the progress of pre-training.
 
     Raises:
-        InputError: for an unknown scheme, weights of which none fit, or a scheme that the model cannot take.
+        InputError: for weights of which none fit, or a scheme that the model cannot take.
     """
     say = say or (lambda text: None)
     if recipe.init.scheme != "model":
@@ -63,10 +63,6 @@ def _initialize(model: Any, scheme: str, inputs: Any) -> None:
     if scheme == "lsuv":
         lsuv_(model.body, example)
         return
-    if scheme not in SCHEMES:
-        raise InputError(
-            f"init.scheme: no scheme is called {scheme!r}.", f"Schemes: model, lsuv, {', '.join(SCHEMES)}."
-        )
     apply_(model.body, scheme, example=example[:2])
 
 

@@ -1,6 +1,6 @@
 """One step of a program: forward, loss, backward, clipping, optimizer, scheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import pairwise
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from trainwell.errors import InputError, JobError
 from trainwell.objectives.class_loss import ClassLoss
 from trainwell.objectives.weighted import per_sample
+from trainwell.optim.clipping import clipper
 from trainwell.optim.closure import Closure
 from trainwell.training.batches import mapped
 from trainwell.training.program import Program, leaves
@@ -164,7 +165,7 @@ class Stepper:
     Args:
         forward: gives the loss.
         model, optimizer, scheduler: are changed.
-        clip_grad: largest global norm; None leaves the gradient.
+        clip_grad: largest global norm, or an ``optim.Clipper``; None leaves the gradient.
         accumulate: pieces that a batch is computed in, each weighted by its share: the gradient is that of the batch.
         say: is told when memory ran out and the pieces were made smaller.
     """
@@ -176,32 +177,60 @@ class Stepper:
         optimizer: Optimizer,
         scheduler: Any,
         *,
-        clip_grad: float | None,
+        clip_grad: Any,
         accumulate: int,
         say: Callable[[str], None],
     ) -> None:
         self.forward, self.model, self.optimizer, self.scheduler = forward, model, optimizer, scheduler
-        self.clip_grad, self.accumulate, self._say = clip_grad, accumulate, say
+        self.clipper = clipper("norm", clip_grad) if isinstance(clip_grad, float | int) else clip_grad
+        self.accumulate, self._say = accumulate, say
+        self.everything: Callable[[], Iterable[Any]] | None = None
         self._parameters = list(model.parameters())
         needs: frozenset[str] = getattr(optimizer, "needs", frozenset())
         self._closure = bool(needs & {"closure", "outputs"}) or isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
         """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before it."""
+        if getattr(self.optimizer, "due", False):
+            self.optimizer.anchor(self._full_gradient)  # type: ignore[attr-defined]
         if self._closure:
             loss: Any = self.optimizer.step(EngineClosure(self._parameters, self, batch))  # type: ignore[arg-type]
             norm = self._norm() if measure else None
         else:
             loss = self.gradient(batch)
             norm = None
-            if self.clip_grad is not None:
-                norm = nn.utils.clip_grad_norm_(self._parameters, self.clip_grad)
+            if self.clipper is not None:
+                norm = self.clipper(self._parameters)
             elif measure:
                 norm = self._norm()
             self.optimizer.step()
-        if self.scheduler is not None:
+        if getattr(self.scheduler, "takes_loss", False):
+            self.scheduler.step(loss)
+        elif self.scheduler is not None:
             self.scheduler.step()
         return torch.as_tensor(loss).detach(), norm
+
+    def _full_gradient(self) -> Tensor:
+        """Fill the gradients with those of the mean loss over all samples; returns that loss.
+
+        Raises:
+            InputError: where the samples can be drawn only once (a ``DataLoader`` with an order of its own).
+        """
+        if self.everything is None:
+            raise InputError("This method needs a pass over all samples.", "Give the data as tensors or a Dataset.")
+        sums: list[Tensor | None] = [None] * len(self._parameters)
+        loss, total = torch.zeros(()), 0.0
+        for batch in self.everything():
+            share = self.forward.share(batch)
+            value = self.gradient(batch)
+            loss, total = loss.to(value.device) + share * value, total + share
+            for i, parameter in enumerate(self._parameters):
+                if parameter.grad is not None:
+                    before = sums[i]
+                    sums[i] = share * parameter.grad if before is None else before + share * parameter.grad
+        for parameter, gradient in zip(self._parameters, sums, strict=True):
+            parameter.grad = None if gradient is None else gradient / total
+        return loss / total
 
     def _norm(self) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])

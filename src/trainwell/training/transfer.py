@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from trainwell.data import Schema
 from trainwell.errors import InputError
 from trainwell.nn import Predictor, trace
-from trainwell.nn.backbones import adapted_weights, hub_weights, is_timm
+from trainwell.nn.models.backbones import adapted_weights, hub_weights, is_timm
 from trainwell.nn.prepare import TableInput
 from trainwell.training.matching import Matched, load_matching, read_state
 

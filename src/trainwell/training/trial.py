@@ -35,7 +35,7 @@ class Trial:
         program: whose optimizer is a callable of the parameters, or an instance that is rebuilt with its own settings.
         device: where to run.
         dtype, channels_last: arithmetic and layout.
-        lr: rate of every group; the program's own if None.
+        lr: rate of the first group, the others in proportion; the program's own if None.
     """
 
     def __init__(
@@ -62,9 +62,11 @@ class Trial:
         )
 
     def rate(self, lr: float) -> None:
-        """Set the rate of every group."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        """Set the rate of the first group, and the others in proportion: layers may have rates of their own."""
+        groups = self.optimizer.param_groups
+        first = groups[0]["lr"]
+        for group in groups:
+            group["lr"] = lr * (group["lr"] / first) if first else lr
 
 
 def rebuilt(program: Program, model: torch.nn.Module) -> Optimizer:

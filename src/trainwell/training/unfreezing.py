@@ -15,7 +15,7 @@ Source: Howard & Ruder 2018, §3.3, arXiv:1801.06146.
 import torch
 from torch import nn
 
-from trainwell.optim.layer_rates import layer_groups
+from trainwell.training.layer_rates import layer_groups
 from trainwell.training.state import State
 
 

@@ -81,17 +81,11 @@ def rate_groups(
         ValueError: if ``decay`` is not in (0, 1].
     """
     _check(decay)
-    parameters = dict(model.named_parameters())
-    return [
-        {**group, "lr": lr * decay**depth}
-        for depth, names in enumerate(reversed(_trainable(model, example)))
-        for group in decay_groups([parameters[name] for name in names], weight_decay)
-    ]
+    groups = [{**group, "lr": lr} for group in decay_groups(model, weight_decay)]
+    return _split(groups, model, decay, example)
 
 
-def layer_rates_(
-    optimizer: Optimizer, model: nn.Module, decay: float = ULMFIT, *, example: Any = None
-) -> Optimizer:
+def layer_rates_(optimizer: Optimizer, model: nn.Module, decay: float = ULMFIT, *, example: Any = None) -> Optimizer:
     """Split each group of an optimizer by layer and multiply the rates by d^{L−l}, in place; other options stay.
 
     Args:
@@ -104,16 +98,24 @@ def layer_rates_(
     _check(decay)
     if optimizer.state or any("initial_lr" in group for group in optimizer.param_groups):
         raise ValueError("layer_rates_: the optimizer has state or a scheduler. Call it right after making it.")
+    groups = _split(list(optimizer.param_groups), model, decay, example)
+    optimizer.param_groups.clear()
+    for group in groups:
+        optimizer.add_param_group(group)
+    return optimizer
+
+
+def _split(groups: list[dict[str, Any]], model: nn.Module, decay: float, example: Any) -> list[dict[str, Any]]:
+    """Each group by layer, from output to input; parameters that are not the model's go with the output."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     depth = {name: i for i, group in enumerate(reversed(_trainable(model, example))) for name in group}
-    old = list(optimizer.param_groups)
-    optimizer.param_groups.clear()
+    split = []
     for place in range(max(depth.values(), default=0) + 1):
-        for group in old:
+        for group in groups:
             members = [p for p in group["params"] if depth.get(names.get(id(p), ""), 0) == place]
             if members:
-                optimizer.add_param_group({**group, "params": members, "lr": group["lr"] * decay**place})
-    return optimizer
+                split.append({**group, "params": members, "lr": group["lr"] * decay**place})
+    return split
 
 
 def _trainable(model: nn.Module, example: Any) -> list[list[str]]:
