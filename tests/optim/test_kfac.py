@@ -343,7 +343,7 @@ def test_what_is_not_its_own_is_trained_by_adamw():
 
     torch.manual_seed(0)
     net, x = Tied(), torch.randint(0, 7, (8, 5))
-    optimizer = Kfac(net, lr=0.05)
+    optimizer = Kfac(net, lr=0.05, rest=0.1)
     assert optimizer.recorder.layers == [net.mix]
     losses = [float(optimizer.step(Closure.of(net, nn.CrossEntropyLoss(), x, x))) for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]

@@ -17,7 +17,7 @@ The gradients g come from the loss's curvature in the outputs (``fisher="exact"`
 :func:`~trainwell.optim.output_roots.output_roots`) or from the labels ("empirical").
 
 All else (norms, embeddings, shared, grouped and parametrized layers) is trained by AdamW at the rate η · ``rest``.
-Source: deck M (stochastic second order; T's formula is O10 of the theory); Martens & Grosse 2015, arXiv:1503.05671;
+Source: deck M (stochastic second order; its formula is O10 of the theory); Martens & Grosse 2015, arXiv:1503.05671;
 Grosse & Martens 2016, arXiv:1602.01407; Ba, Grosse & Martens 2017 (the clip); Zhang et al. 2019 (decoupled decay).
 """
 
@@ -56,7 +56,7 @@ class Kfac(GuardedOptimizer):
         factors_every, inverses_every: steps between new factors, and new inverses (always new for the first 10).
         clip: of the step's η² ⟨D, ∇⟩, dimensionless; 1e-4 (Ba et al.: 1e-3, for batches of 512); None does not clip.
         weight_decay: w, decoupled; of weights, not of biases and norms.
-        rest: rate of the other parameters, relative to η.
+        rest: rate of the other parameters, relative to η; 0.01: 3e-3 at the default η, near Adam's usual rate.
         betas, eps: of their AdamW.
         seed: of the labels drawn.
 
@@ -82,7 +82,7 @@ class Kfac(GuardedOptimizer):
         inverses_every: int = 5,
         clip: float | None = 1e-4,
         weight_decay: float = 0.0,
-        rest: float = 0.1,
+        rest: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         seed: int = 0,

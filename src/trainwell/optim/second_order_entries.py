@@ -8,7 +8,7 @@ SECOND_ORDER: dict[str, Method] = {
     "kfac": Method(
         ".kronecker_factored:Kfac",
         lr=0.3,
-        why="within √10 of the best on all three problems of bench/second_order.py, with damping 0.3, clip 1e-4",
+        why="middle of the best three of bench/second_order.py (0.1, 3.2, 3.2); at first the clip sets the step",
         deck="M",
         paper="Martens & Grosse 2015, arXiv:1503.05671; Grosse & Martens 2016",
         cost="1.5 passes, 2 n (r + c); per layer (r, c) r³ + c³ every 5 steps",
@@ -29,8 +29,8 @@ SECOND_ORDER: dict[str, Method] = {
     ),
     "shampoo": Method(
         ".shampoo_method:Shampoo",
-        lr=1e-3,
-        why="Adam's: its step has the length of Adam's (grafting)",
+        lr=1e-2,
+        why="best of two problems of three in bench/second_order.py (0.1 in regression); steps as long as Adam's",
         deck="M",
         paper="Gupta et al. 2018, arXiv:1802.09568; Anil et al. 2020, arXiv:2002.09018",
         cost="1 pass, 4 n (r + c); per matrix (r, c) 25 (r³ + c³) every 10 steps",
@@ -39,8 +39,8 @@ SECOND_ORDER: dict[str, Method] = {
     ),
     "soap": Method(
         ".soap_method:SOAP",
-        lr=3e-3,
-        why="the paper's",
+        lr=1e-2,
+        why="lowest of the best three of bench/second_order.py (0.01, 0.03, 0.1); the paper's is 3e-3",
         deck="",
         paper="Vyas et al. 2024, arXiv:2409.11321",
         cost="1 pass, 6 n (r + c); per matrix (r, c) 4 (r³ + c³) every 10 steps",
@@ -50,7 +50,7 @@ SECOND_ORDER: dict[str, Method] = {
     "olbfgs": Method(
         ".stochastic_quasi_newton:OnlineLBFGS",
         lr=0.1,
-        why="the paper's factor on quasi-Newton steps",
+        why="the paper's factor on quasi-Newton steps; best of digits in bench/second_order.py",
         deck="M",
         paper="Schraudolph, Yu & Günter 2007",
         cost="2 passes, 40 n",
@@ -82,8 +82,8 @@ SECOND_ORDER: dict[str, Method] = {
     ),
     "stochastic_trust_region": Method(
         ".stochastic_trust_region:StochasticTrustRegion",
-        lr=1.0,
-        why="first radius; it adapts",
+        lr=0.1,
+        why="first radius; it adapts; best of regression in bench/second_order.py (digits: 0.003)",
         deck="M",
         paper="Curtis & Shi 2020, arXiv:1911.06920; Steihaug 1983",
         cost="about 30 passes (10 inner turns), 40 n",
@@ -94,7 +94,7 @@ SECOND_ORDER: dict[str, Method] = {
     "adahessian": Method(
         ".diagonal_hessian:AdaHessian",
         lr=0.1,
-        why="near the authors' 0.15",
+        why="best of digits in bench/second_order.py; the authors' is 0.15",
         deck="",
         paper="Yao et al. 2021, arXiv:2006.00719",
         cost="4 passes, O(n)",
@@ -105,7 +105,7 @@ SECOND_ORDER: dict[str, Method] = {
     "sophia": Method(
         ".clipped_curvature:Sophia",
         lr=1e-3,
-        why="bounds every coordinate's step, as Adam's rate does",
+        why="bounds every coordinate's step, as Adam's rate does; 3e-3 to 1e-2 was best in bench/second_order.py",
         deck="",
         paper="Liu et al. 2024, arXiv:2305.14342",
         cost="1.1 passes, O(n)",
