@@ -82,7 +82,11 @@ def kind(annotation: typing.Any, metadata: typing.Sequence[typing.Any] = ()) -> 
         return ", ".join(f"`{value}`" for value in typing.get_args(annotation))
     if origin in (types.UnionType, typing.Union):
         return " or ".join(kind(one, metadata) for one in typing.get_args(annotation) if one is not types.NoneType)
+    if origin is dict:
+        return "table of options"
     words = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text", list: "list of texts"}
+    if annotation == list[int]:
+        return "list of whole numbers"
     return ", ".join([words[origin or annotation], *filter(None, map(bound, metadata))])
 
 

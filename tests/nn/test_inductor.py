@@ -15,7 +15,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch._prims_common.check` is deprecated:FutureWarning"),
 ]
 
-NOT_COMPILED = {"none", "instance", "sync", "zca", "cholesky"}  # nothing to do, refused on rows, GPU only, eigh and solve
+# nothing to do, refused on rows, GPU only, eigh and solve
+NOT_COMPILED = {"none", "instance", "sync", "zca", "cholesky"}
 
 
 class Side(nn.Module):
