@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from trainwell.optim import METHODS
-from trainwell.optim.adaptive_entries import ADAPTIVE
-from trainwell.optim.first_order_entries import FIRST_ORDER
+from trainwell.optim.rules.adaptive_entries import ADAPTIVE
+from trainwell.optim.rules.first_order_entries import FIRST_ORDER
 
 TENSORS, SIDE = 100, 316
 REFERENCE = "adamw (foreach)"

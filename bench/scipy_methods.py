@@ -2,7 +2,7 @@
 listed minimum, and in brackets until the method ends by itself (max |g| ≤ 1e-8), ours/SciPy's, on the problems of Moré,
 Garbow & Hillstrom, Rosenbrock's function, quadratics of κ = 10 … 10⁸ and a logistic regression.
 
-    PYTHONPATH=tests/optim python bench/scipy_methods.py [bfgs lbfgs cg newton_cg dogleg steihaug lm]
+    PYTHONPATH=tests/optim/deterministic python bench/scipy_methods.py [bfgs lbfgs cg newton_cg dogleg steihaug lm]
 
 `-` never within. `!`: never, or over 1.5 times SciPy's; the last lines list these with the reason.
 """

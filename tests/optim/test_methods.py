@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.testing import assert_close
 
 from trainwell.optim import METHODS, Closure, method
-from trainwell.optim.adaptive_entries import ADAPTIVE
-from trainwell.optim.first_order_entries import FIRST_ORDER
+from trainwell.optim.rules.adaptive_entries import ADAPTIVE
+from trainwell.optim.rules.first_order_entries import FIRST_ORDER
 
 EVERY = pytest.mark.parametrize("name", METHODS)
 N, IN, OUT = 16, 4, 3

@@ -13,7 +13,7 @@ from trainwell.nn import ACTIVATIONS, BLOCKS, MODELS, NORMS, PARAMETRIZATIONS, S
 from trainwell.nn.dropping.dropout_choice import KINDS
 from trainwell.objectives import ATTACKS, CONSTRAINTS, LOSSES, PENALTIES
 from trainwell.optim import METHODS
-from trainwell.optim.schedules import SCHEDULES
+from trainwell.optim.scheduling.schedules import SCHEDULES
 from trainwell.training import Recipe
 from trainwell.training.build import build_program
 from trainwell.training.defaults import resolve

@@ -6,12 +6,12 @@ on matrices alone. What a method needs beside gradients stands in its ``needs``,
 
 import difflib
 
-from trainwell.optim.adaptive_entries import ADAPTIVE
-from trainwell.optim.first_order_entries import FIRST_ORDER
-from trainwell.optim.full_batch_entries import FULL_BATCH
+from trainwell.optim.deterministic.full_batch_entries import FULL_BATCH
 from trainwell.optim.method_entry import Method
-from trainwell.optim.second_order_entries import SECOND_ORDER
-from trainwell.optim.step_length_entries import STEP_LENGTHS
+from trainwell.optim.rules.adaptive_entries import ADAPTIVE
+from trainwell.optim.rules.first_order_entries import FIRST_ORDER
+from trainwell.optim.second_order.second_order_entries import SECOND_ORDER
+from trainwell.optim.step_length.step_length_entries import STEP_LENGTHS
 
 METHODS: dict[str, Method] = {
     **FIRST_ORDER,

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwell.optim.schedules import factor
+from trainwell.optim.scheduling.schedules import factor
 from trainwell.search.outcome import Entry, Look
 from trainwell.search.outcome import Trial as Tried
 from trainwell.training import stopping

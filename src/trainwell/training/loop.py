@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainwell.errors import InputError, JobError
-from trainwell.optim.guarded import NonFiniteStep
+from trainwell.optim.second_order.guarded import NonFiniteStep
 from trainwell.training import stopping
 from trainwell.training.averaging import Average
 from trainwell.training.batches import FromLoader, Source, refuse_nonfinite_targets

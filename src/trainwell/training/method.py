@@ -9,7 +9,7 @@ from torch import nn
 from trainwell.errors import InputError
 from trainwell.optim.clipping import clipper
 from trainwell.optim.methods import METHODS
-from trainwell.optim.schedules import schedule
+from trainwell.optim.scheduling.schedules import schedule
 from trainwell.training.layer_rates import layer_rates_
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe

@@ -11,7 +11,7 @@ from trainwell.nn.dropping.dropout_choice import KINDS
 from trainwell.objectives import ATTACKS, CONSTRAINTS
 from trainwell.optim.clipping import CLIPPERS
 from trainwell.optim.methods import METHODS
-from trainwell.optim.schedules import SCHEDULES
+from trainwell.optim.scheduling.schedules import SCHEDULES
 from trainwell.training.recipe import Recipe
 
 LONGEST_LIST = 20  # names that an error shows

@@ -1,0 +1,1 @@
+"""How the rate, or the batch, changes over a run."""

@@ -1,0 +1,1 @@
+"""Curvature from batches: Kronecker factors, preconditioners, quasi-Newton pairs, trust regions."""

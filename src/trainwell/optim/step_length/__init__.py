@@ -1,0 +1,1 @@
+"""Methods that find the length of their step on the batch itself."""
