@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from small_programs import Rows, table
+from small_programs import N, Rows, mlp, program, table
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from trainwell.errors import InputError
+from trainwell.optim import batch_growth
+from trainwell.training import fit
 from trainwell.training.batches import FromLoader, InMemory, last_batch, mapped, permutation, source
+from trainwell.training.method import ByEpoch
 
 CPU = torch.device("cpu")
 
@@ -88,3 +92,30 @@ def test_endless_loaders_are_refused():
 
     with pytest.raises(InputError, match="the DataLoader has no length"):
         source(DataLoader(Endless(), batch_size=2), 2, False, 0, CPU)
+
+
+def test_batches_grow_by_epoch_and_the_rate_falls_only_once_they_are_the_largest():
+    sizes, rates = [], []
+
+    def keep(event, state):
+        if event == "step_end":
+            sizes.append((state.epoch, state.batch_size))
+            rates.append((state.epoch, state.lr))
+
+    growth = batch_growth("linear", 4, 8, largest=24)
+    made = program(
+        mlp(),
+        epochs=4,
+        growth=growth,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
+        scheduler=lambda optimizer: LambdaLR(optimizer, ByEpoch(growth, N)),
+    )
+    run = fit(made, callbacks=[keep])
+    asked = [growth(epoch) for epoch in range(4)]
+    assert asked[0] == 8 < asked[1] and asked[-1] == 24
+    assert [size for _, size in dict.fromkeys(sizes)] == asked
+    counts = [sum(epoch == e for epoch, _ in sizes) for e in range(1, 5)]
+    assert counts == [last_batch(N, size) for size in asked] and run.history[-1]["step"] == sum(counts)
+    for epoch in range(1, 5):
+        used = [lr for e, lr in rates if e == epoch]
+        assert used[0] / asked[epoch - 1] == pytest.approx(0.1 * growth._factor(epoch - 1) / 8, rel=1e-9)

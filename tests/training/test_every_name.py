@@ -247,3 +247,7 @@ def test_every_penalty_is_a_field_of_the_recipe():
     from trainwell.training.sections import Regularization
 
     assert set(PENALTIES) <= set(Regularization.model_fields)
+
+
+def test_growing_batches():
+    train(rows(), "schedule.name=exponential", "schedule.grow_batch=true", "schedule.largest_batch=9", "training.epochs=6")

@@ -54,3 +54,7 @@ def test_clipping_and_its_counts(name, tmp_path):
 
     agree(make, tmp_path)
     assert int(made[0].acted) == int(made[-1].acted) > 0 and made[0].seen == made[-1].seen
+
+
+def test_growing_batches(tmp_path):
+    agree(lambda: program(mlp(0.3), growth=[8, 8, 16].__getitem__), tmp_path)

@@ -41,6 +41,8 @@ class Method:
         options: what is set differently from the class's own defaults.
         decay: ``coupled`` (λx is added to the gradient), ``decoupled`` (x shrinks by ηλ by itself) or ``none``.
         sparse: whether gradients may be sparse; with ``fused=False`` where there is a fused kernel.
+        finds_length: whether the method finds the length of its step itself; ``lr`` then only bounds or scales it, and
+            neither a range test nor a schedule is of use.
     """
 
     place: str
@@ -54,6 +56,7 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
     decay: str = "coupled"
     sparse: bool = False
+    finds_length: bool = False
 
     @property
     def cls(self) -> type[torch.optim.Optimizer]:

@@ -35,13 +35,9 @@ class Tuned:
 
 
 def takes_rate(name: str) -> bool:
-    """Has the method a rate to choose?
-
-    Line searches, Newton's family and trust regions find the length of their steps: they evaluate the loss again, and
-    their ``lr`` of 1 is only what is tried first.
-    """
+    """Has the method a rate to choose? Line searches, Newton's family and trust regions find their own steps."""
     method = METHODS[name]
-    return method.accepts("lr") and not ("closure" in method.needs and method.lr == 1.0)
+    return method.accepts("lr") and not method.finds_length
 
 
 def paces(names: Sequence[str], make: Make) -> tuple[dict[str, float], float]:

@@ -5,7 +5,7 @@ epoch e is a permutation drawn from a generator of its own, so an epoch can be t
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,17 +52,32 @@ def last_batch(n: int, batch_size: int) -> int:
     return batches - 1 if n % batch_size == 1 and batch_size > 1 and n > 1 else batches
 
 
-class InMemory:
-    """Batches gathered from tensors or arrays; ``data`` is (X, y) or (X, y, weight)."""
+Growth = Callable[[int], int] | None
+"""Epoch from 0 → samples a batch."""
 
-    def __init__(self, data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.device) -> None:
+
+class InMemory:
+    """Batches gathered from tensors or arrays; ``data`` is (X, y) or (X, y, weight).
+
+    With ``growth``, the size of the batches is that of the epoch: ``growth(epoch - 1)``.
+    """
+
+    def __init__(
+        self, data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.device, growth: Growth = None
+    ) -> None:
         x, *rest = data
         self.data = (mapped(_tensors(x), lambda t: t), *(as_tensor(piece) for piece in rest if piece is not None))
         self.n = len(leaves(self.data[0])[0])
         self.batch_size, self.shuffle, self.seed, self.device = batch_size, shuffle, seed, device
-        self.batches = last_batch(self.n, batch_size)
+        self.batches, self.growth = last_batch(self.n, batch_size), growth
         if device.type == "cuda" and _bytes(self.data) < 0.25 * torch.cuda.mem_get_info(device)[0]:
             self.data = moved(self.data, device)
+
+    def begin(self, epoch: int) -> None:
+        """Take the batch size of this epoch."""
+        if self.growth is not None:
+            self.batch_size = self.growth(epoch - 1)
+            self.batches = last_batch(self.n, self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches ``start``, ``start + 1``, … of the epoch (from 1), each gathered into fresh memory."""
@@ -85,6 +100,9 @@ class FromDataset:
         self.dataset, self.batch_size, self.shuffle, self.seed, self.device = data, batch_size, shuffle, seed, device
         self.n = len(data)  # type: ignore[arg-type]
         self.batches = last_batch(self.n, batch_size)
+
+    def begin(self, epoch: int) -> None:
+        """The size of the batches stays."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches from ``start`` on; samples before it are not read."""
@@ -110,6 +128,9 @@ class FromLoader:
             ) from None
         self.n = self.batches * self.batch_size
         self.generators = own_generators(data)
+
+    def begin(self, epoch: int) -> None:
+        """The size of the batches stays."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """All batches of the epoch; the first ``start`` are drawn and thrown away.
@@ -139,13 +160,26 @@ def _samplers(data: DataLoader) -> list[Any]:
 Source = InMemory | FromDataset | FromLoader
 
 
-def source(data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.device) -> Source:
-    """The right kind of batches for what a ``Program`` holds as data."""
+def source(data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.device, growth: Growth = None) -> Source:
+    """The right kind of batches for what a ``Program`` holds as data.
+
+    Raises:
+        InputError: for batches that grow of data that are not in memory.
+    """
+    if growth is not None and isinstance(data, DataLoader | Dataset):
+        raise InputError("fit: batches can only grow of data in memory.", "Give (X, y) tensors, or no growth.")
     if isinstance(data, DataLoader):
         return FromLoader(data, device)
     if isinstance(data, Dataset):
         return FromDataset(data, batch_size, shuffle, seed, device)
-    return InMemory(data, batch_size, shuffle, seed, device)
+    return InMemory(data, batch_size, shuffle, seed, device, growth)
+
+
+def all_steps(program: Any, batches: Source) -> int:
+    """Steps of the whole run, also where the batches grow."""
+    if program.growth is None:
+        return int(program.epochs * batches.batches)
+    return sum(last_batch(batches.n, program.growth(epoch)) for epoch in range(program.epochs))
 
 
 def _tensors(x: Any) -> Any:

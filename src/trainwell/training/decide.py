@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainwell.data import Dataset
+from trainwell.optim.methods import method
 from trainwell.training.build import Body, build_program
 from trainwell.training.fitting import resolve_steps
 from trainwell.training.machine import resolve_device, settled
@@ -39,7 +40,10 @@ def decide(
     recipe, picked = _precision(recipe, program, teller)
     recipe = _steps(recipe, program, picked, teller)
     search = None
-    if placeholder and rate:
+    chosen = method(recipe.optimizer.name)
+    if placeholder and chosen.finds_length:
+        recipe = recipe.model_copy(update={"optimizer": recipe.optimizer.with_(lr=chosen.lr)})
+    elif placeholder and rate:
         recipe, search = _rate(recipe, program, teller)
     if recipe.optimizer.lr is not None:
         program = with_method(program, recipe)

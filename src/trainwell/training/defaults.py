@@ -155,7 +155,12 @@ def resolve(recipe: Recipe, dataset: Dataset) -> Recipe:
     if dataset.kind == "image":
         options = {"flip": given.flip, "pad": given.pad, "cutout": given.cutout}
         augmentation = {k: v for k, v in options.items() if getattr(recipe.augmentation, k) is None}
-    schedule = {"warmup": given.warmup} if recipe.schedule.warmup == "auto" else {}
+    own_steps = method(optimizer["name"]).finds_length or optimizer["name"].startswith("schedule_free")
+    schedule: dict[str, Any] = {}
+    if recipe.schedule.name == "auto":
+        schedule["name"] = "constant" if own_steps else "one-cycle"
+    if recipe.schedule.warmup == "auto":
+        schedule["warmup"] = 0.0 if own_steps else given.warmup
     model: dict[str, Any] = {}
     if recipe.model.name in ("auto", given.model):
         model = {"name": given.model}

@@ -77,7 +77,7 @@ def fit(
     teller = teller or Teller(callbacks)
     with stopping.listening(), settled(training, device):
         ready = _on_device(program, training, device)
-        train = source(ready.train, ready.batch_size, ready.shuffle, training.seed, device)
+        train = source(ready.train, ready.batch_size, ready.shuffle, training.seed, device, ready.growth)
         val = ordered(ready.val, _validation_batch(ready), device) if ready.val is not None else None
         _check(train, ready, training)
         training = resolve_steps(training, train.batches)

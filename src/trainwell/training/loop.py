@@ -20,7 +20,7 @@ from trainwell.errors import InputError, JobError
 from trainwell.optim.second_order.guarded import NonFiniteStep
 from trainwell.training import stopping
 from trainwell.training.averaging import Average
-from trainwell.training.batches import FromLoader, Source, refuse_nonfinite_targets
+from trainwell.training.batches import FromLoader, Source, all_steps, refuse_nonfinite_targets
 from trainwell.training.best import Best
 from trainwell.training.best_weights import BestWeights, copied
 from trainwell.training.checkpoint import (
@@ -105,7 +105,7 @@ class Loop:
         self._resumed_inside = False
         self._generators = train.generators if isinstance(train, FromLoader) else []
         teller.state.epochs, teller.state.steps_per_epoch = program.epochs, train.batches
-        teller.state.steps, teller.state.batch_size = program.epochs * train.batches, train.batch_size
+        teller.state.steps, teller.state.batch_size = all_steps(program, train), train.batch_size
         teller.state.model, teller.state.optimizer, teller.state.folder = self.model, self.optimizer, folder
 
     @property
@@ -154,6 +154,9 @@ class Loop:
         self._resumed_inside = self.step_in_epoch > 0
 
     def _run_epoch(self) -> None:
+        self.train.begin(self.epoch)
+        state = self.teller.state
+        state.batch_size, state.steps_per_epoch = self.train.batch_size, self.train.batches
         if self.step_in_epoch == 0:
             self._epoch_random = random_state(self._generators)
             self._tell("epoch_start")

@@ -1,15 +1,20 @@
 """How a recipe's program is trained: its optimizer, rate, schedule and number of epochs."""
 
+from bisect import bisect_right
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from trainwell.errors import InputError
 from trainwell.optim.clipping import clipper
 from trainwell.optim.methods import METHODS
+from trainwell.optim.scheduling.batch_growth import BatchGrowth, batch_growth
 from trainwell.optim.scheduling.schedules import schedule
+from trainwell.training.batches import last_batch
 from trainwell.training.layer_rates import layer_rates_
 from trainwell.training.program import Program
 from trainwell.training.recipe import Recipe
@@ -19,22 +24,42 @@ from trainwell.training.regularizing import hook_up
 def with_method(program: Program, recipe: Recipe) -> Program:
     """The same model and data with the recipe's optimizer, rate, schedule and number of epochs."""
     _check_schedule(recipe)
-    warmup = recipe.schedule.warmup if isinstance(recipe.schedule.warmup, float) else 0.0
-    assert recipe.training.epochs is not None  # resolve() decided it
-    steps = recipe.training.epochs * max(1, -(-len(program.train[1]) // program.batch_size))
+    section, epochs, samples = recipe.schedule, recipe.training.epochs, len(program.train[1])
+    warmup = section.warmup if isinstance(section.warmup, float) else 0.0
+    assert epochs is not None  # resolve() decided it
+    made = replace(program, optimizer=RecipeOptimizer(recipe), epochs=epochs)
+    if section.grow_batch:
+        growth = _growth(recipe, epochs, program.batch_size, samples)
+        return replace(made, growth=growth, scheduler=lambda optimizer: LambdaLR(optimizer, ByEpoch(growth, samples)))
+    steps = epochs * max(1, -(-samples // program.batch_size))
     return replace(
-        program,
-        optimizer=RecipeOptimizer(recipe),
+        made,
         scheduler=lambda optimizer: schedule(
-            optimizer,
-            recipe.schedule.name,
-            steps,
-            warmup=warmup,
-            end=recipe.schedule.end,
-            options=recipe.schedule.options,
+            optimizer, section.name, steps, warmup=warmup, end=section.end, options=section.options
         ),
-        epochs=recipe.training.epochs,
     )
+
+
+def _growth(recipe: Recipe, epochs: int, batch_size: int, samples: int) -> BatchGrowth:
+    section = recipe.schedule
+    largest = section.largest_batch or max(batch_size, samples // 10)
+    try:
+        return batch_growth(
+            section.name, epochs, batch_size, largest=min(largest, samples), end=section.end, options=section.options
+        )
+    except ValueError as error:
+        raise InputError(f"schedule.grow_batch: {error}", "Change schedule.name or schedule.largest_batch.") from error
+
+
+class ByEpoch:
+    """The factor on the rate at a step, where the batches grow by epoch; its settings are saved by ``LambdaLR``."""
+
+    def __init__(self, growth: BatchGrowth, samples: int) -> None:
+        self.factors = [growth.rate(epoch) for epoch in range(growth.steps)]
+        self.ends = list(accumulate(last_batch(samples, growth(epoch)) for epoch in range(growth.steps)))
+
+    def __call__(self, step: int) -> float:
+        return self.factors[min(bisect_right(self.ends, step), len(self.factors) - 1)]
 
 
 def clipping_of(recipe: Recipe) -> Any:

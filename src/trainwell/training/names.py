@@ -29,7 +29,7 @@ def tables() -> dict[tuple[str, str], Iterable[str]]:
         ("data", "scaling"): SCALINGS,
         ("optimizer", "name"): ("auto", *METHODS),
         ("optimizer", "clip"): CLIPPERS,
-        ("schedule", "name"): SCHEDULES,
+        ("schedule", "name"): ("auto", *SCHEDULES),
         ("regularization", "dropout"): KINDS,
         ("regularization", "constraint"): ("none", *CONSTRAINTS),
         ("regularization", "attack"): ("none", *ATTACKS),

@@ -41,6 +41,7 @@ class Program:
         objective: what a training step minimizes in place of ``loss(model(x), y)``, called as ``objective(model, x, y,
             loss, forward=…)`` with ``forward`` the model in the run's precision, and ``weight=…`` where samples have
             weights; validation uses the loss alone. See ``objectives.Objective``: penalties, mixing, attacks.
+        growth: samples a step in each epoch (from 0), in place of ``batch_size``; see ``optim.batch_growth``.
 
     Raises:
         InputError: for a setting out of range or data whose parts differ in length.
@@ -59,6 +60,7 @@ class Program:
     task: str | None = None
     step: Callable[[nn.Module, Any], Tensor] | None = None
     objective: Callable[..., Tensor] | None = None
+    growth: Callable[[int], int] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

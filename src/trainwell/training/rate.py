@@ -10,6 +10,7 @@ import torch
 
 from trainwell.errors import JobError
 from trainwell.optim.range_test import suggest_rate
+from trainwell.optim.second_order.guarded import NonFiniteStep
 from trainwell.training.batches import Source, source
 from trainwell.training.machine import resolve_device
 from trainwell.training.program import Program
@@ -83,7 +84,10 @@ def range_test(
     losses: list[float] = []
     for i, rate in enumerate(rates):
         trial.rate(rate)
-        loss, _ = trial.step(next(batches))
+        try:
+            loss, _ = trial.step(next(batches))
+        except NonFiniteStep as error:  # a method that looks at the loss itself
+            loss = torch.as_tensor(error.value)
         losses.append(float(loss))
         if not np.isfinite(losses[-1]) or losses[-1] > GIVE_UP * max(losses[0], 1e-12):
             break

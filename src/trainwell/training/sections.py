@@ -138,12 +138,18 @@ class OptimizerSection(Section):
 class Schedule(Section):
     """How the rate changes, after every batch."""
 
-    name: str = Field("one-cycle", description="shape of the schedule, one of optim.SCHEDULES: cosine, wsd, plateau, …")
+    name: str = Field(
+        "auto",
+        description="one of optim.SCHEDULES: one-cycle, cosine, wsd, plateau, …; auto: one-cycle, or constant for "
+        "methods that find their own steps",
+    )
     warmup: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
         "auto", description="share of the steps over which the rate grows to its peak"
     )
     end: float = Field(0.0, ge=0, le=1, description="factor on the rate at the last step")
     options: Options = Field({}, description="of the shape, as {cycles = 3}")
+    grow_batch: bool = Field(False, description="let the batch grow, epoch by epoch, where the rate would fall")
+    largest_batch: int | None = Field(None, ge=1, description="of a growing batch; a tenth of the data when absent")
 
 
 class TrainingSection(Running):

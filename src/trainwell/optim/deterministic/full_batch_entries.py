@@ -10,6 +10,7 @@ FULL_BATCH: dict[str, Method] = {
     "nonlinear_cg": Method(
         ".deterministic.full_batch:NonlinearCG",
         lr=1.0,
+        finds_length=True,
         why="factor on the line search's first trial, which looks for the rest",
         deck="K",
         paper="Fletcher & Reeves 1964; Polak & Ribière 1969; Nocedal & Wright 2006, ch. 5",
@@ -21,6 +22,7 @@ FULL_BATCH: dict[str, Method] = {
     "lbfgs": Method(
         ".deterministic.full_batch:LBFGS",
         lr=1.0,
+        finds_length=True,
         why="quasi-Newton's own step, tried first",
         deck="K",
         paper="Nocedal 1980; Liu & Nocedal 1989",
@@ -32,6 +34,7 @@ FULL_BATCH: dict[str, Method] = {
     "newton_cg": Method(
         ".deterministic.full_batch:NewtonCG",
         lr=1.0,
+        finds_length=True,
         why="Newton's own step, tried first",
         deck="K",
         paper="Dembo & Steihaug 1983; Martens 2010",
@@ -43,6 +46,7 @@ FULL_BATCH: dict[str, Method] = {
     "gauss_newton": Method(
         ".deterministic.full_batch:GaussNewton",
         lr=1.0,
+        finds_length=True,
         why="the model's own step, tried first",
         deck="K",
         paper="Schraudolph 2002; Martens 2010",
@@ -54,6 +58,7 @@ FULL_BATCH: dict[str, Method] = {
     "levenberg_marquardt": Method(
         ".deterministic.full_batch:LevenbergMarquardt",
         lr=1.0,
+        finds_length=True,
         why="the damped model's own step; damping follows the ratio",
         deck="K",
         paper="Levenberg 1944; Marquardt 1963; Martens 2010",
@@ -65,6 +70,7 @@ FULL_BATCH: dict[str, Method] = {
     "trust_region": Method(
         ".deterministic.full_batch:TrustRegion",
         lr=1.0,
+        finds_length=True,
         why="the first radius; later ones follow the ratio",
         deck="K",
         paper="Steihaug 1983; Nocedal & Wright 2006, ch. 4",

@@ -72,6 +72,7 @@ SECOND_ORDER: dict[str, Method] = {
     "subsampled_newton_cg": Method(
         ".second_order.subsampled_newton:SubsampledNewtonCG",
         lr=1.0,
+        finds_length=True,
         why="Newton's own step, tried first",
         deck="M",
         paper="Roosta-Khorasani & Mahoney 2018, arXiv:1601.04737; Martens 2010",
@@ -83,6 +84,7 @@ SECOND_ORDER: dict[str, Method] = {
     "stochastic_trust_region": Method(
         ".second_order.stochastic_trust_region:StochasticTrustRegion",
         lr=0.1,
+        finds_length=True,
         why="first radius; it adapts; best of regression in bench/second_order.py (digits: 0.003)",
         deck="M",
         paper="Curtis & Shi 2020, arXiv:1911.06920; Steihaug 1983",

@@ -6,6 +6,7 @@ STEP_LENGTHS: dict[str, Method] = {
     "polyak": Method(
         ".step_length.polyak_step:PolyakStep",
         lr=1.0,
+        finds_length=True,
         why="the bound of the step; the paper's first one",
         deck="M",
         paper="Polyak 1987; Loizou et al. 2021, arXiv:2002.10542 (SPS_max)",
@@ -16,6 +17,7 @@ STEP_LENGTHS: dict[str, Method] = {
     "sls": Method(
         ".step_length.stochastic_line_search:StochasticLineSearch",
         lr=1.0,
+        finds_length=True,
         why="the largest step tried first, as in the paper",
         deck="M",
         paper="Vaswani et al. 2019, arXiv:1905.09997",
