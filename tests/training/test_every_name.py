@@ -11,7 +11,7 @@ from trainwell.errors import InputError
 from trainwell.init import SCHEMES
 from trainwell.nn import ACTIVATIONS, BLOCKS, MODELS, NORMS, PARAMETRIZATIONS, SHORTCUTS
 from trainwell.nn.dropping.dropout_choice import KINDS
-from trainwell.objectives import ATTACKS, CONSTRAINTS, LOSSES, PENALTIES
+from trainwell.objectives import ATTACKS, CONSTRAINTS, LOSSES, PENALTIES, PROXIMAL
 from trainwell.optim import METHODS
 from trainwell.optim.scheduling.schedules import SCHEDULES
 from trainwell.training import Recipe
@@ -148,6 +148,11 @@ def test_constraint(name):
     train(rows(), f"regularization.constraint={name}")
 
 
+@pytest.mark.parametrize("name", PROXIMAL)
+def test_proximal_map(name):
+    train(rows(), f"regularization.proximal={name}")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_dropout(name):
     data = pictures(8) if name == "spatial" else rows()
@@ -250,4 +255,6 @@ def test_every_penalty_is_a_field_of_the_recipe():
 
 
 def test_growing_batches():
-    train(rows(), "schedule.name=exponential", "schedule.grow_batch=true", "schedule.largest_batch=9", "training.epochs=6")
+    train(
+        rows(), "schedule.name=exponential", "schedule.grow_batch=true", "schedule.largest_batch=9", "training.epochs=6"
+    )

@@ -8,7 +8,7 @@ from trainwell.data import SCALINGS
 from trainwell.errors import InputError
 from trainwell.init import SCHEMES
 from trainwell.nn.dropping.dropout_choice import KINDS
-from trainwell.objectives import ATTACKS, CONSTRAINTS
+from trainwell.objectives import ATTACKS, CONSTRAINTS, PROXIMAL
 from trainwell.optim.clipping import CLIPPERS
 from trainwell.optim.methods import METHODS
 from trainwell.optim.scheduling.schedules import SCHEDULES
@@ -32,6 +32,7 @@ def tables() -> dict[tuple[str, str], Iterable[str]]:
         ("schedule", "name"): ("auto", *SCHEDULES),
         ("regularization", "dropout"): KINDS,
         ("regularization", "constraint"): ("none", *CONSTRAINTS),
+        ("regularization", "proximal"): ("none", *PROXIMAL),
         ("regularization", "attack"): ("none", *ATTACKS),
     }
 

@@ -11,7 +11,7 @@ from trainwell.data import Dataset
 from trainwell.data.augment import Mixing
 from trainwell.errors import InputError
 from trainwell.nn.dropping.noise import gradient_noise_hook, weight_noise_hooks
-from trainwell.objectives import PENALTIES, Attack, Objective, constrain_, constraint_hook
+from trainwell.objectives import PENALTIES, Attack, Objective, constrain_, constraint_hook, proximal_hook
 from trainwell.training.recipe import Recipe
 
 
@@ -69,11 +69,13 @@ def attack_of(recipe: Recipe, kind: str, fitted: Any) -> Attack | None:
 
 
 def hook_up(recipe: Recipe, model: nn.Module, optimizer: Optimizer) -> None:
-    """Let the optimizer's steps keep the recipe's constraint, and carry its noise on gradients and weights."""
+    """Let the optimizer's steps keep the constraint, end in the proximal map, and carry noise."""
     section = recipe.regularization
     if section.constraint != "none":
         constrain_(model, section.constraint, section.limit)
         optimizer.register_step_post_hook(constraint_hook(model, section.constraint, section.limit))
+    if section.proximal != "none":
+        optimizer.register_step_post_hook(proximal_hook(model, section.proximal, section.proximal_strength))
     if section.gradient_noise:
         optimizer.register_step_pre_hook(gradient_noise_hook(section.gradient_noise))
     if section.weight_noise:

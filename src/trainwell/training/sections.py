@@ -188,6 +188,11 @@ class Regularization(Section):
         "none", description="set that every weight is projected onto after a step: max_norm, unit_spectral_norm, …"
     )
     limit: float | None = Field(None, gt=0, description="size of the constraint's set; its own when absent")
+    proximal: str = Field(
+        "none",
+        description="map of every weight after a step, one of objectives.PROXIMAL: l1, group_lasso, …",
+    )
+    proximal_strength: float = Field(1e-4, gt=0, description="of the map, times the learning rate")
     weight_noise: float = Field(0.0, ge=0, description="noise on weights in training, in their root mean squares")
     gradient_noise: float = Field(0.0, ge=0, description="standard deviation of noise on the gradient at first")
     label_noise: float = Field(0.0, ge=0, lt=1, description="share of labels replaced in each training batch")
