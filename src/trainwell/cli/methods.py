@@ -39,6 +39,7 @@ def methods(
                         "cost": METHODS[row["name"]].cost,
                         "memory": METHODS[row["name"]].memory,
                         "needs": sorted(METHODS[row["name"]].needs),
+                        "ddp": METHODS[row["name"]].ddp,
                         "decay": METHODS[row["name"]].decay,
                         "lr": METHODS[row["name"]].lr,
                         "why": METHODS[row["name"]].why,
@@ -49,5 +50,5 @@ def methods(
             }
         )
         return
-    shown = ("name", "deck", "cost", "memory", "needs", "lr", "why")
+    shown = ("name", "deck", "cost", "memory", "needs", "ddp", "lr", "why")
     output.put(*race_table.lines(shown, [[row[name] for name in shown] for row in rows], right={"memory", "lr"}))

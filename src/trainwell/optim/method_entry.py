@@ -59,6 +59,15 @@ class Method:
     finds_length: bool = False
 
     @property
+    def ddp(self) -> bool:
+        """Does every process of ``DistributedDataParallel`` take the same step?
+
+        Methods that need gradients alone do, since those are averaged before. What looks at the loss, the outputs or
+        the layers of its own batch does not: line searches, trust regions, Kronecker factors.
+        """
+        return not self.needs
+
+    @property
     def cls(self) -> type[torch.optim.Optimizer]:
         """The optimizer's class; imported on first use."""
         module, name = self.place.split(":")

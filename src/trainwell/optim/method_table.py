@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainwell.optim.methods import METHODS
 
-COLUMNS = ("name", "deck", "cost", "memory", "needs", "decay", "lr", "why")
+COLUMNS = ("name", "deck", "cost", "memory", "needs", "ddp", "decay", "lr", "why")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Table:
 
 
 def table() -> Table:
-    """All methods: name, deck, cost of a step, numbers of memory per parameter, needs, weight decay, rate and why.
+    """All methods: name, deck, cost of a step, numbers of memory per parameter, needs, whether it
+    runs under DDP, weight decay, rate and why.
 
     Example:
         >>> next(row for row in table() if row["name"] == "adamw")["memory"]
@@ -48,6 +49,7 @@ def table() -> Table:
             method.cost,
             f"{method.memory:g}",
             ", ".join(sorted(method.needs)) or "–",
+            "yes" if method.ddp else "–",
             method.decay,
             f"{method.lr:g}",
             method.why,
