@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from trainwell import nn as parts
-from trainwell.optim import adamw, schedule, sgd
+from trainwell.optim import METHODS, schedule
 from trainwell.training import Program, Training, fit
 from trainwell.training.batches import permutation
 
@@ -33,11 +33,19 @@ def cases() -> dict[str, tuple]:
             classes[:2048],
             128,
             2,
-            sgd,
+            METHODS["sgd"],
             "bfloat16",
         ),
-        "mlp 784-512-512-10, batch 128, adamw": (lambda: _mlp(784, 512), pixels, classes, 128, 4, adamw, "float32"),
-        "mlp 20-64-64-10, batch 32, adamw": (lambda: _mlp(20, 64), table, classes, 32, 4, adamw, "float32"),
+        "mlp 784-512-512-10, batch 128, adamw": (
+            lambda: _mlp(784, 512),
+            pixels,
+            classes,
+            128,
+            4,
+            METHODS["adamw"],
+            "float32",
+        ),
+        "mlp 20-64-64-10, batch 32, adamw": (lambda: _mlp(20, 64), table, classes, 32, 4, METHODS["adamw"], "float32"),
     }
 
 
