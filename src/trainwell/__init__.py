@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "data": ".",
         "fit": "training",
         "init": ".",
+        "lab": ".",
         "load": "training",
         "nn": ".",
         "objectives": ".",

@@ -16,12 +16,13 @@ from trainwell.theory.chain import Chain
 from trainwell.theory.critical_point import critical
 from trainwell.theory.gaussian_moments import Nonlinearity
 from trainwell.theory.initial_spread import INITIALIZATIONS, PLAIN_NORMS, Spread, check_scheme, plain_chain
-from trainwell.theory.mean_field import mean_field_at
+from trainwell.theory.mean_field import fixed_variance, gradient_factor, mean_field_at
 from trainwell.theory.phase_border import edge_of_chaos
 from trainwell.theory.prediction import Prediction, predict
 from trainwell.theory.trainability import judge
 
 SAMPLES = 64
+MOST_LAYERS = 20_000
 CURES = ("kaiming", "critical", "orthogonal")
 
 
@@ -34,7 +35,8 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise InputError(
-            f"{what}={name!r} is not known.", f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(names)}."
+            f"{what}={name!r} is not known.",
+            f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(names)}.",
         )
 
 
@@ -45,7 +47,7 @@ def at_least(what: str, value: float, least: float) -> None:
         InputError: with the relation that must hold.
     """
     if not (math.isfinite(value) and value >= least):
-        raise InputError(f"{what}={value:g} must be {least:g} or more.", "")
+        raise InputError(f"{what}={value:g} must be {least:g} or more.", f"Give {what} another value.")
 
 
 def plain(depth: int, width: int, activation: str, init: str, norm: str, bias_std: float | None) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def plain(depth: int, width: int, activation: str, init: str, norm: str, bias_st
         InputError: for numbers and names that make no net.
     """
     at_least("--depth", depth, 1)
+    if depth > MOST_LAYERS:
+        raise InputError(f"--depth={depth} must be {MOST_LAYERS} or less.", "Deeper nets behave as that one.")
     at_least("--width", width, 2)
     known("--activation", activation, NONLINEARITIES)
     check_scheme(init)
@@ -101,7 +105,7 @@ def recommended(function: Nonlinearity) -> dict[str, float] | None:
 
 
 def _told(found: Prediction) -> dict[str, Any]:
-    depth = min(found.depth_by_gradient, found.depth_by_width)
+    depth = _shortest(found)
     return {
         "layers": [asdict(layer) for layer in found.layers],
         "gradient_ratio": found.gradient_ratio,
@@ -114,6 +118,10 @@ def _told(found: Prediction) -> dict[str, Any]:
         "assumed": list(found.assumed),
         "gave_up": found.gave_up,
     }
+
+
+def _shortest(found: Prediction) -> float:
+    return min(depth for depth in (found.depth_by_gradient, found.depth_by_width) if not math.isnan(depth))
 
 
 def _verdict(found: Prediction, cure: Callable[[], str]) -> dict[str, str]:
@@ -131,8 +139,7 @@ def _plain_cure(chain: Chain, width: int, depth: int, activation: str, norm: str
         changed = plain_chain(depth, width, activation, other, pieces)
         if other != norm and judge(predict(changed, "kaiming")).trains == "yes":
             return f"Use kaiming initialization and {other} norm."
-    best = max((predict(chain, scheme) for scheme in CURES), key=lambda p: min(p.depth_by_gradient, p.depth_by_width))
-    limit = min(best.depth_by_gradient, best.depth_by_width)
+    limit = max(_shortest(predict(chain, scheme)) for scheme in CURES)
     shorter = f" or about {max(2, math.floor(limit))} layers" if limit < depth else ""
     return f"No initialization cures that: use shortcuts{shorter}, or another activation."
 
@@ -236,22 +243,26 @@ def builder(name: str, shape: tuple[int, ...], outputs: int = 10) -> Callable[[]
     Raises:
         InputError: if it fails or gives no module.
     """
+    import torch
     from torch import nn
+    from torch.nn.parameter import is_lazy
 
     from trainwell.training.userfile import load_function
 
     function = load_function(name)
-    needed = [
-        p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
-    ]
+    parameters = inspect.signature(function).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
 
     def build() -> nn.Module:
         try:
             model = function(*(shape, outputs)[: len(needed)])
-        except Exception as error:
+        except Exception as error:  # whatever a stranger's function raises
             raise InputError(f"{name} failed: {type(error).__name__}: {error}.", "Mend the function.") from error
         if not isinstance(model, nn.Module):
             raise InputError(f"{name} gives {type(model).__name__}, not a torch module.", "Return the module.")
+        if any(map(is_lazy, model.parameters())):
+            with torch.no_grad():
+                model(torch.zeros(2, *shape))  # its layers take their shapes from the first batch
         return model
 
     return build
@@ -272,7 +283,7 @@ def phases(activation: str) -> dict[str, Any]:
     edges = [row["sigma_w"] for row in border if math.isfinite(row["sigma_w"])]
     advice = recommended(function)
     middle = edges[0] if edges else advice["sigma_w"] if advice else float(function.second_moment(1.0)) ** -0.5
-    weights = [middle * (0.5 + 0.05 * i) for i in range(31)]
+    weights = [middle * (0.5 + 0.075 * i) for i in range(21)]
     depths = [
         {"sigma_b": b, "sigma_w": weights, "depth": [_depth(function, w, b) for w in weights]} for b in (0.0, 0.2, 0.5)
     ]
@@ -286,14 +297,14 @@ def phases(activation: str) -> dict[str, Any]:
 
 
 def _depth(function: Nonlinearity, sigma_w: float, sigma_b: float) -> float:
-    """6 times the shorter of the depth scales of correlation and gradient."""
-    try:
-        field = mean_field_at(function, sigma_w, sigma_b)
-    except (NotImplementedError, ValueError):
-        return math.nan
-    change = abs(math.log(field.chi)) if field.chi > 0 else math.inf
-    scales = [1 / change if change > 1e-9 else math.inf]
-    return 6 * min([*scales, *([field.xi_c] if math.isfinite(field.xi_c) else [])])
+    """6 times the shorter of the depth scales of correlation and gradient; they are one where χ ≤ 1."""
+    q = fixed_variance(function, sigma_w, sigma_b)
+    chi = float(gradient_factor(function, min(max(q, 1e-12), 1e4), sigma_w))
+    change = abs(math.log(chi)) if chi > 0 else math.inf
+    scale = 1 / change if change > 1e-9 else math.inf
+    if chi > 1 and 0 < q < math.inf:
+        scale = min(scale, mean_field_at(function, sigma_w, sigma_b).xi_c)
+    return 6 * scale
 
 
 def _phase_words(activation: str, edges: list[float], advice: dict[str, float] | None) -> str:

@@ -32,6 +32,8 @@ VERBS = {
     "lr": Verb("Find a learning rate by a short range test.", LOOK),
     "race": Verb("Race methods against each other on your data, on equal terms.", LOOK),
     "methods": Verb("List the methods: cost, memory, what they need, the rate and why.", LOOK),
+    "theory": Verb("Predict signal and gradient of a net before it runs.", LOOK),
+    "lab": Verb("Run the lectures' claims as experiments: prediction, measurement, control, verdict.", LOOK),
     "doctor": Verb("Say what this machine can do.", LOOK),
     "evaluate": Verb("Measure a trained model on its test part or on other data.", USE),
     "predict": Verb("Predict for a table, an image or a folder of images.", USE),

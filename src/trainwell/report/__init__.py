@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = attach(
         "render_race": "race_page",
         "wilson": "uncertainty",
         "write": "page",
+        "write_gallery": "gallery_page",
         "write_race": "race_page",
     },
 )

@@ -32,7 +32,7 @@ class LogNorm:
     Attributes:
         mean: E ln‖h_L‖² − ln E‖h_L‖² ≤ 0: how much smaller the typical net's is than the mean.
         variance: Var ln‖h_L‖².
-        moment_ratio: E‖h_L‖⁴/(E‖h_L‖²)².
+        moment_ratio: E‖h_L‖⁴/(E‖h_L‖²)², over all nets.
         dead: chance that some layer has no active unit; mean and variance are over the other nets.
     """
 

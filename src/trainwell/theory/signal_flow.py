@@ -26,6 +26,7 @@ from scipy.special import erfc
 from trainwell.theory.activation_moments import as_nonlinearity
 from trainwell.theory.gaussian import Array, as_variance, expectation
 from trainwell.theory.gaussian_moments import Nonlinearity
+from trainwell.theory.rectifiers import Maxout
 
 Activations = str | Nonlinearity | Sequence[str | Nonlinearity]
 
@@ -38,7 +39,7 @@ class SignalFlow:
         widths: n_0 … n_L.
         q: E z_l², second moment of the pre-activations.
         m: E h_l², of the activations.
-        mean_slope: E φ'(z_l).
+        mean_slope: E φ'(z_l); nan for maxout, which is no function of one number.
         chi: n_l Var(W_l) E φ'(z_l)².
         signal_gradient: ‖∂L/∂h_l‖, per example.
         weight_gradient: ‖∂L/∂W_l‖, per example.
@@ -90,7 +91,8 @@ def propagate_signal(
     layers = _functions(activation, depth)
     if bias_variance < 0 or not input_moment > 0:
         raise ValueError(
-            f"propagate_signal: bias_variance={bias_variance} must be 0 or above and input_moment={input_moment} above 0."
+            f"propagate_signal: bias_variance={bias_variance} must be 0 or above, and input_moment={input_moment} "
+            "above 0."
         )
     m = np.concatenate([[input_moment], np.empty(depth)])
     q, slope, chi = np.empty(depth), np.empty(depth), np.empty(depth)
@@ -99,7 +101,7 @@ def propagate_signal(
         q[l] = sizes[l] * scales[l] * m[l] + bias_variance
         m[l + 1] = function.second_moment(q[l])
         slope[l] = function.slope_moment(q[l])
-        mean_slope[l] = expectation(function.derivative, q[l], function.kinks)
+        mean_slope[l] = _mean_slope(function, q[l])
         chi[l] = sizes[l + 1] * scales[l] * slope[l]
     pull = (sizes[:-1] * scales * slope)[1:]  # ‖∂L/∂h_l‖² over that of layer l + 1
     signal = np.concatenate([np.cumprod(pull[::-1])[::-1], [1.0]])
@@ -133,8 +135,16 @@ def weight_to_gradient(widths: Sequence[int], weight_variances: ArrayLike) -> Ar
 
 def _per_layer(variances: Array, depth: int) -> Array:
     if variances.ndim > 1 or variances.size not in (1, depth):
-        raise ValueError(f"propagate_signal: {variances.size} weight variances for {depth} layers. Give one or {depth}.")
+        raise ValueError(
+            f"propagate_signal: {variances.size} weight variances for {depth} layers. Give one or {depth}."
+        )
     return np.broadcast_to(variances.reshape(-1), (depth,))
+
+
+def _mean_slope(function: Nonlinearity, q: float) -> float:
+    if isinstance(function, Maxout):
+        return float("nan")
+    return float(expectation(function.derivative, q, function.kinks))
 
 
 def _functions(activation: Activations, depth: int) -> list[Nonlinearity]:

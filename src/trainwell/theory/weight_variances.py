@@ -2,7 +2,7 @@
 
     rule            Var W           where from
     classical       1/(3n)          U[±1/√n], torch's default; Glorot & Bengio 2010, eq. 1
-    lecun           1/n             keeps E h² forward in a linear layer; LeCun et al. 1998, "Efficient BackProp" §4.6
+    fan_in          1/n             keeps E h² forward in a linear layer; LeCun et al. 1998, "Efficient BackProp" §4.6
     backward        1/n'            keeps E (∂L/∂h)² backward in a linear layer; Glorot & Bengio 2010, eq. 11
     xavier          2/(n + n')      between the two; Glorot & Bengio 2010, eq. 12
     kaiming         2/n             keeps E h² forward under ReLU; He et al. 2015, eq. 10, arXiv:1502.01852
@@ -23,7 +23,7 @@ from trainwell.theory.gaussian import Array
 
 WEIGHT_VARIANCES: dict[str, Callable[[Array, Array], Array]] = {
     "classical": lambda fan_in, fan_out: 1 / (3 * fan_in),
-    "lecun": lambda fan_in, fan_out: 1 / fan_in,
+    "fan_in": lambda fan_in, fan_out: 1 / fan_in,
     "backward": lambda fan_in, fan_out: 1 / fan_out,
     "xavier": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
     "kaiming": lambda fan_in, fan_out: 2 / fan_in,

@@ -175,16 +175,17 @@ def test_what_cannot_be_is_refused():
 
 
 MEMORY = """
-import resource, sys, time, torch
+import sys, torch
 from trainwell.nn import vanilla_cnn
+from trainwell.training.memory import peak_bytes
 depth, batch, checkpointed = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
 torch.set_num_threads(1)
 model = vanilla_cnn((1, 28, 28), 10, width=32, depth=depth, checkpointed=checkpointed)
-built = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+built = peak_bytes()
 model(torch.randn(batch, 1, 28, 28)).square().sum().backward()
 first, last = (model.segments[i][1].weight.grad.norm().item() for i in (0, -1))
 assert all(p.grad.isfinite().all() for p in model.parameters())
-print(built / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, first / last)
+print(built / 2**20, peak_bytes() / 2**20, first / last)
 """
 
 

@@ -29,6 +29,16 @@
     });
   }
 
+  const filter = document.getElementById("filter");
+  filter?.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of document.querySelectorAll("[data-text]")) {
+      const text = row.dataset.text.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    for (const part of document.querySelectorAll("[data-part]")) part.hidden = !part.querySelector("[data-text]:not([hidden])");
+  });
+
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];

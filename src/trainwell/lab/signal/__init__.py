@@ -1,0 +1,1 @@
+"""Group S: how the signal and its gradient pass through a network at initialization."""
