@@ -43,6 +43,8 @@ FULL = Setting(width=4096, narrow=1024, nets=64)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     stds: Array  # of each layer's activations, wide net
     wide: float  # Xavier's first gradient over this one's
     narrow: float
@@ -69,6 +71,7 @@ def _net(setting: Setting, width: int, cause: bool, generator: torch.Generator) 
 
 
 def predict(width: int, depth: int, variance: float) -> SignalFlow:
+    """What the recursion says of a net of equal widths with weights of this variance."""
     return propagate_signal("tanh", [width] * (depth + 1), variance)
 
 

@@ -42,6 +42,8 @@ FULL = Setting(width=4096, batch=256)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     shares: Array  # of saturated units, per layer
     slopes: Array  # mean φ', per layer
     chi: Array  # σ_w² E φ'²

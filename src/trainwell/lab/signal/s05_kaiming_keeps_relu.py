@@ -37,6 +37,8 @@ FULL = Setting(width=1024, nets=1000)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     normal: Array  # factor of each layer, mean over the nets
     uniform: Array
     printed: float  # factor of one layer with the variance as one lecture prints it

@@ -38,6 +38,8 @@ FULL = Setting(width=8192)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     factors: Array  # of the standard deviation, per layer
     pytorch: float  # the same of an untouched torch.nn.Linear without bias
     printed: float  # of U[−1/d, 1/d]

@@ -41,6 +41,8 @@ FULL = Setting(width=4096, nets=8)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     signals: Array  # log₁₀ ‖∂L/∂h_l‖, mean over the nets, shape (gains, depth)
     weights: Array  # log₁₀ ‖∂L/∂W_l‖
 

@@ -39,6 +39,8 @@ FULL = Setting(nets=50000)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     variances: Array  # Var ln‖h_L‖², shape (widths, depths)
     means: Array  # E ln‖h_L‖² at the largest depth, per layer, shape (widths,)
     nets: int
@@ -68,6 +70,7 @@ def _logs(width: int, setting: Setting, cause: bool) -> Array:
 
 
 def predicted() -> Array:
+    """L v(d), the variance of ln‖h_L‖², shape (widths, depths)."""
     return np.array([[depth * log_norm_step(width)[1] for depth in DEPTHS] for width in WIDTHS])
 
 

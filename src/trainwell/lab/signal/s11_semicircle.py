@@ -38,6 +38,8 @@ FULL = Setting(size=8000)
 
 @dataclass(frozen=True)
 class Measured:
+    """What one run gives."""
+
     normal: Array  # eigenvalues of a symmetric matrix, sorted
     signs: Array
     covariance: Array  # of WWᵀ/n
