@@ -128,7 +128,8 @@ def check(measured: Measured) -> list[Check]:
 def draw(with_cause: Measured, control: Measured, axes: Any) -> None:
     order = np.argsort(ratios().ravel())
     axes.plot(ratios().ravel()[order], 5 * ratios().ravel()[order], label="5 L/d, the leading term")
-    axes.plot(ratios().ravel()[order], predicted().ravel()[order], label="theory, L v(d)")
+    for place, width in enumerate(WIDTHS):  # v(d) d is not the same for all widths
+        axes.plot(ratios()[place], predicted()[place], "-", label=f"theory, L v({width})")
     axes.plot(ratios().ravel(), with_cause.variances.ravel(), "o", label="measured, with the cause")
     axes.plot(ratios().ravel(), control.variances.ravel(), "s", label="measured, control")
     axes.set(xlabel="depth over width", ylabel="variance of ln‖h‖²")
