@@ -186,15 +186,17 @@ class Stepper:
         self.accumulate, self._say = accumulate, say
         self.everything: Callable[[], Iterable[Any]] | None = None
         self._parameters = list(model.parameters())
+        self._anchors, self._takes_loss = hasattr(optimizer, "due"), getattr(scheduler, "takes_loss", False)
         needs: frozenset[str] = getattr(optimizer, "needs", frozenset())
         self._closure = bool(needs & {"closure", "outputs"}) or isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, batch: Any, measure: bool = False) -> tuple[Tensor, Tensor | None]:
         """Take one step; returns the detached loss and, when clipping or ``measure``, the gradient's norm before it."""
-        if getattr(self.optimizer, "due", False):
+        if self._anchors and self.optimizer.due:  # type: ignore[attr-defined]
             self.optimizer.anchor(self._full_gradient)  # type: ignore[attr-defined]
         if self._closure:
-            loss: Any = self.optimizer.step(EngineClosure(self._parameters, self, batch))  # type: ignore[arg-type]
+            found: Any = self.optimizer.step(EngineClosure(self._parameters, self, batch))  # type: ignore[arg-type]
+            loss = torch.as_tensor(found).detach()
             norm = self._norm() if measure else None
         else:
             loss = self.gradient(batch)
@@ -204,11 +206,11 @@ class Stepper:
             elif measure:
                 norm = self._norm()
             self.optimizer.step()
-        if getattr(self.scheduler, "takes_loss", False):
+        if self._takes_loss:
             self.scheduler.step(loss)
         elif self.scheduler is not None:
             self.scheduler.step()
-        return torch.as_tensor(loss).detach(), norm
+        return loss, norm
 
     def _full_gradient(self) -> Tensor:
         """Fill the gradients with those of the mean loss over all samples; returns that loss.
