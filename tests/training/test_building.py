@@ -216,3 +216,12 @@ def test_own_models_tell_their_input(tmp_path):
     for name, message in (("empty", "no layer that tells"), ("needs", "cannot be called without arguments")):
         with pytest.raises(InputError, match=message):
             own_model(f"{tmp_path / 'm.py'}:{name}", Recipe())
+
+
+def test_momentum_of_an_older_recipe_is_no_matter_to_a_method_without():
+    recipe = resolve(fast("optimizer.name=adamw", "optimizer.momentum=0.9", "optimizer.beta2=0.9"), vectors())
+    program = build_program(recipe, vectors())
+    made = program.optimizer(program.model)
+    assert made.param_groups[0]["betas"] == (0.9, 0.9)
+    made = build_program(recipe.override(["optimizer.name=sgd"]), vectors()).optimizer(program.model)
+    assert made.param_groups[0]["momentum"] == 0.9 and made.param_groups[0]["nesterov"]

@@ -90,18 +90,15 @@ class RecipeOptimizer:
                     f"optimizer.options: {self.section.name} has no option {option!r}.",
                     f"It has {', '.join(self.method.known())}.",
                 )
-        for field in ("momentum", "beta2"):
-            if getattr(self.section, field) is not None and not self.method.accepts(_OPTION[field]):
-                raise InputError(f"optimizer.{field}: {self.section.name} has none.", "Leave it out.")
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         section, method = self.section, self.method
         options: dict[str, Any] = dict(section.options)
-        if section.momentum is not None:
+        if section.momentum is not None and method.accepts("momentum"):
             options["momentum"] = section.momentum
             if method.accepts("nesterov") and "nesterov" not in options:
                 options["nesterov"] = section.momentum > 0
-        if section.beta2 is not None:
+        if section.beta2 is not None and method.accepts("betas"):
             options["betas"] = (0.9, section.beta2)
         decay = 0.0 if section.weight_decay == "auto" else section.weight_decay
         try:
@@ -112,6 +109,3 @@ class RecipeOptimizer:
             layer_rates_(optimizer, model, section.layer_decay)
         hook_up(self.recipe, model, optimizer)
         return optimizer
-
-
-_OPTION = {"momentum": "momentum", "beta2": "betas"}
