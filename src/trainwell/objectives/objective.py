@@ -23,8 +23,7 @@ from torch import Tensor, nn
 
 from trainwell.errors import InputError
 from trainwell.objectives.samples import each_sample
-
-LEAST_WEIGHT = 1e-30  # of a batch whose sample weights are all zero: its loss is 0, not 0 / 0
+from trainwell.objectives.weighted import weighted_mean
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Objective:
         if weight is None:
             value = goal(output, y)
         else:
-            value = (each_sample(goal)(output, y) * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
+            value = weighted_mean(each_sample(goal)(output, y), weight)
         total = value
         for penalty in self.penalties:
             total = total + penalty(model, seen.inputs, output, value)

@@ -6,6 +6,12 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+LEAST_WEIGHT = 1e-30  # of a batch whose weights are all zero: its loss is 0, not 0 / 0
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Σ wᵢ vᵢ / Σ wᵢ, a scalar; 0 where all weights are zero. Both have shape (n,)."""
+    return (values * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
 
 
 def per_sample(loss: Loss) -> Loss | None:

@@ -12,14 +12,13 @@ from torch.optim import Optimizer
 
 from trainwell.errors import InputError, JobError
 from trainwell.objectives.class_loss import ClassLoss
-from trainwell.objectives.weighted import per_sample
+from trainwell.objectives.weighted import per_sample, weighted_mean
 from trainwell.optim.clipping import clipper
 from trainwell.optim.closure import Closure
 from trainwell.training.batches import mapped
 from trainwell.training.program import Program, leaves
 
 SMALLEST_PART = 2  # samples: batch normalization cannot work with one
-LEAST_WEIGHT = 1e-30  # of a batch whose weights are all zero: its loss is 0, not 0 / 0
 
 
 def floated(output: Any) -> Any:
@@ -88,7 +87,7 @@ class Forward:
             return self.program.loss(output, y)
         if self._each is None:
             return self.program.loss(output, y, weight)
-        return (self._each(output, y) * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
+        return weighted_mean(self._each(output, y), weight)
 
     def share(self, batch: Any) -> float:
         """What the mean loss of this batch divides by, so that means over pieces make up the mean over the whole.
