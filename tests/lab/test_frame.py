@@ -74,8 +74,13 @@ def test_a_check_passes_within_its_tolerance(value, relation, reference, toleran
 
 def test_one_bad_element_fails_an_array_and_is_shown():
     check = Check("x", np.array([1.0, 1.5, 1.2]), "equals", np.array([1.0, 2.0, 1.2]), 0.1, "claim", "")
-    assert not check.passed and check.worst == (1.5, 2.0)
-    assert json.loads(json.dumps(check.to_dict()))["worst"] == {"value": 1.5, "reference": 2.0}
+    assert not check.passed and check.worst == (1.5, 2.0, None)
+    assert json.loads(json.dumps(check.to_dict()))["worst"] == {"value": 1.5, "reference": 2.0, "error": None}
+
+
+def test_the_worst_value_is_shown_with_its_own_standard_error():
+    check = Check("x", [1.0, 1.5], "equals", 1.0, 0.1, "claim", "", error=[0.01, 0.02])
+    assert check.worst == (1.5, 1.0, 0.02)
 
 
 def test_catalogue_reads_every_experiment():

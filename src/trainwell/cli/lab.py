@@ -86,7 +86,7 @@ def _list(found: list[Any], json: bool) -> None:
 
 
 def _run(chosen: list[Any], how: Any, jobs: int, html: Path | None, json: bool, quiet: bool, one: bool) -> None:
-    from trainwell.lab.many import CRASHED, run_many
+    from trainwell.lab.many import CRASHED, NOT_RUN, run_many
     from trainwell.lab.single import unsound
 
     with shown(quiet=True):
@@ -106,7 +106,7 @@ def _run(chosen: list[Any], how: Any, jobs: int, html: Path | None, json: bool, 
         name = signal.Signals(found.stopped).name
         output.complain(f"Stopped by {name}; what was measured is remembered.", "The same command goes on from here.")
         raise typer.Exit(128 + found.stopped)
-    if any(result["verdict"] == CRASHED or unsound(result) for result in found.results):
+    if any(result["verdict"] in (CRASHED, NOT_RUN) or unsound(result) for result in found.results):
         raise typer.Exit(1)
 
 
@@ -152,8 +152,9 @@ def _numbers(check: dict[str, Any]) -> list[str]:
 
     tolerance = f"{check['tolerance']:g}" if check["absolute"] else f"{100 * check['tolerance']:.3g} %"
     worst = check["worst"]
+    error = worst.get("error")
     return [
-        output.number(worst["value"], 4),
+        output.number(worst["value"], 4) + ("" if error is None else f" ± {output.number(error, 2)}"),
         RELATIONS[check["relation"]],
         output.number(worst["reference"], 4),
         tolerance,

@@ -31,6 +31,7 @@ class Check:
         about: ``claim``, what the lecture says, or ``theory``, what the derivation says.
         reason: why this tolerance.
         absolute: the tolerance is absolute.
+        error: standard error of the value, broadcast to it; None where the value is exact.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Check:
     about: Literal["claim", "theory"]
     reason: str
     absolute: bool = False
+    error: ArrayLike | None = None
 
     @property
     def excess(self) -> NDArray[np.float64]:
@@ -57,15 +59,17 @@ class Check:
         return bool(np.all(self.excess <= self.tolerance))
 
     @property
-    def worst(self) -> tuple[float, float]:
-        """The value that is farthest off and its reference."""
-        value, reference = np.broadcast_arrays(np.asarray(self.value, float), np.asarray(self.reference, float))
+    def worst(self) -> tuple[float, float, float | None]:
+        """The value that is farthest off, its reference, and its standard error where it has one."""
+        error = np.nan if self.error is None else self.error
+        every = [np.asarray(numbers, float) for numbers in (self.value, self.reference, error)]
         place = int(np.argmax(np.nan_to_num(self.excess, nan=np.inf)))
-        return float(value.reshape(-1)[place]), float(reference.reshape(-1)[place])
+        value, reference, spread = (float(each.reshape(-1)[place]) for each in np.broadcast_arrays(*every))
+        return value, reference, None if self.error is None else spread
 
     def to_dict(self) -> dict[str, Any]:
         """The check in JSON's types."""
-        value, reference = self.worst
+        value, reference, error = self.worst
         return {
             "name": self.name,
             "about": self.about,
@@ -76,7 +80,7 @@ class Check:
             "tolerance": self.tolerance,
             "absolute": self.absolute,
             "reason": self.reason,
-            "worst": {"value": value, "reference": reference},
+            "worst": {"value": value, "reference": reference, "error": error},
         }
 
 

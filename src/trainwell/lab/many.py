@@ -15,11 +15,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from trainwell.errors import InputError, JobError
 from trainwell.lab.catalogue import Entry
 from trainwell.lab.single import Options, described, run
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-CRASHED = "crashed"
+CRASHED, NOT_RUN = "crashed", "not run"
 Runner = Callable[[Entry, Options], dict[str, Any]]
 
 
@@ -57,7 +58,8 @@ def run_many(
         runner: runs one experiment in its process.
 
     Returns:
-        A result for each that was run; one that crashed has the verdict ``crashed`` and an ``error``.
+        A result for each that was run; one that crashed has the verdict ``crashed``, one that lacks something (data,
+        memory) ``not run``, both an ``error`` that says why.
     """
     left, running, outcome = list(chosen), list[_Job](), Outcome()
     with _one_thread(), _signals(outcome):
@@ -92,6 +94,8 @@ def _work(answer: Connection, runner: Runner, entry: Entry, options: Options) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
     try:
         answer.send(runner(entry, options))
+    except (InputError, JobError) as error:
+        answer.send({"error": str(error), "verdict": NOT_RUN})
     except Exception as error:
         where = traceback.format_exc(limit=-3)
         answer.send({"error": f"{type(error).__name__}: {error}", "traceback": where})

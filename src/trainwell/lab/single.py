@@ -54,9 +54,11 @@ def measured(entry: Entry, module: Any, setting: Any, options: Options) -> dict[
     seconds = time.perf_counter() - began
     checks, control = module.check(first), module.check(second)
     verdict, defects = judge(checks, control, theory=not options.sabotage)
+    swapped, _ = judge(control, checks, theory=options.sabotage)
     return {
         **described(entry),
         "verdict": verdict,
+        "swapped": swapped,  # the verdict with the control in the measured place, and back under sabotage
         "defects": defects,
         "checks": [check.to_dict() for check in checks],
         "control": [check.to_dict() for check in control],

@@ -27,6 +27,7 @@ MEANING = {
     "fails": "No check of the claim passes.",
     "defect": "The experiment itself is unsound: theory and measurement part, or the control does what the claim says.",
     "crashed": "The experiment did not come to its end.",
+    "not run": "Something that the experiment needs is missing, data mostly.",
 }
 RELATIONS = {"equals": "=", "at_least": "≥", "at_most": "≤"}
 Result = Mapping[str, Any]
@@ -116,7 +117,7 @@ def _checks(result: Result) -> list[dict[str, Any]]:
         rows.append(
             {
                 **check,
-                "measured": words.number(check["worst"]["value"], 4),
+                "measured": _measured(check["worst"]),
                 "sign": RELATIONS[check["relation"]],
                 "expected": words.number(check["worst"]["reference"], 4),
                 "within": "exactly"
@@ -124,9 +125,15 @@ def _checks(result: Result) -> list[dict[str, Any]]:
                 else f"± {tolerance:g}"
                 if check["absolute"]
                 else f"± {100 * tolerance:.3g} %",
-                "control": words.number(other["worst"]["value"], 4),
+                "control": _measured(other["worst"]),
                 "control_passed": other["passed"],
                 "many": isinstance(check["value"], list),
             }
         )
     return rows
+
+
+def _measured(worst: Mapping[str, Any]) -> str:
+    """The measured number with its standard error, where it has one."""
+    error = worst.get("error")
+    return words.number(worst["value"], 4) + ("" if error is None else f" ± {words.number(error, 2)}")
