@@ -130,7 +130,7 @@ def write_idx(folder: str, compressed: bool = False) -> pathlib.Path:
 def test_a_missing_file_suggests_the_nearest_name(refused):
     write("houses.csv", rows())
     said = refused("train", "house.csv", *FAST)
-    assert "no file or folder 'house.csv'" in said and 'Did you mean "houses.csv"?' in said
+    assert "no file or folder 'house.csv'" in said and "Did you mean 'houses.csv'?" in said
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_nothing_but_bad_pictures_is_an_error_also_where_they_are_skipped(refuse
 LOW_ONLY = [line.replace("high", "low") for line in rows()]
 TABLES: dict[str, tuple[list[str], str, str]] = {  # lines, target, what is said
     "no target named": (rows(), "", "no target is named. Name one of its columns: a, b, kind."),
-    "no such column": (rows(), "kid", "no column 'kid'. Did you mean \"kind\"?"),
+    "no such column": (rows(), "kid", "no column 'kid'. Did you mean 'kind'?"),
     "an empty target": ([re.sub("high|low", "", line) for line in rows()], "kind", "The target 'kind' of t is empty"),
     "one class": (LOW_ONLY, "kind", "has only one class, 'low'. Give rows of at least two classes."),
     "text in a number column": (
@@ -277,7 +277,7 @@ def test_an_array_of_objects_is_never_unpickled(refused, home):
         (("--set", "training.epoch=3"), "Did you mean training.epochs?"),
         (("--set", "optimiser.lr=0.1"), "Did you mean optimizer?"),
         (("--set", "optimizer.name=adamm"), "optimizer.name is 'adamm'"),
-        (("--model", "resnet2O"), "no model is called 'resnet2O'. Did you mean resnet20?"),
+        (("--model", "resnet2O"), "no model is called 'resnet2O'. Did you mean 'resnet20'?"),
         (("--loss", "cross_entropi"), "cross_entropy"),
         (("--lr", "-0.1"), "optimizer.lr is -0.1. It should be greater than 0."),
         (("--set", "optimizer.lr=nan"), "optimizer.lr is nan"),
@@ -365,7 +365,7 @@ def test_a_place_that_is_taken_is_not_touched(kind, home, refused):
 
 @pytest.mark.parametrize("verb", ["resume", "evaluate", "report"])
 def test_a_folder_that_holds_no_run(verb, finished, refused):
-    assert "Did you mean whole?" in refused(verb, "whale")
+    assert "Did you mean 'whole'?" in refused(verb, "whale")
     pathlib.Path("other").mkdir()
     assert "other holds no run" in refused(verb, "other")
 
@@ -625,7 +625,7 @@ def test_a_process_ends_with_the_code_and_writes_two_lines(home):
     assert done.code == 2 and done.out == "" and listing(home) == before
     assert done.err.splitlines() == [
         "Error: There is no file or folder 'house.csv', and no known dataset of that name.",
-        '       Did you mean "houses.csv"?',
+        "       Did you mean 'houses.csv'?",
     ]
 
 

@@ -58,7 +58,7 @@ def test_traceback_is_shown_when_asked_for(error, run, jobs):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("trian", "digits"), "Did you mean `trainwell train`?"),
+        (("trian", "digits"), "Did you mean 'train'?"),
         (("train", "--epoch", "3"), "Did you mean --epochs?"),
         (("train", "digits", "--epochs", "many"), "'many' is not a whole number"),
         (("train", "digits", "--lr", "fast"), "'fast' is not a number"),

@@ -187,7 +187,7 @@ def test_digits_are_scikit_learn_s():
 
 
 def test_nearest_names_are_proposed(tmp_path):
-    with pytest.raises(InputError, match=r'Did you mean "digits"'):
+    with pytest.raises(InputError, match=r"Did you mean 'digits'"):
         load("digit")
     (tmp_path / "houses.csv").write_text("x,y\n1,2\n")
     with pytest.raises(InputError, match=r"Did you mean .*houses\.csv"):

@@ -213,7 +213,7 @@ def test_parquet_pictures_equal_the_folder_s(animals, tmp_path):
     assert both.splits.test.tolist() == list(range(20, 27)) and both.provenance["coding"] == "PNG"
     words = write_parquet(tmp_path / "words.parquet", cells, ["ä"] * 10 + ["b"] * 10)
     assert load(words).classes == ("b", "ä")
-    with pytest.raises(InputError, match=r"no column 'lable'. Did you mean \"label\""):
+    with pytest.raises(InputError, match=r"no column 'lable'. Did you mean 'label'"):
         load(words, target="lable")
 
 

@@ -262,7 +262,7 @@ def test_folder_of_train_and_test_tables(tmp_path):
 
 REFUSED = {
     "no target named": ("x,y\n1,2\n", {}, r"no target is named.*x, y"),
-    "wrong target": ("price,y\n1,2\n", {"target": "prize"}, r"no column 'prize'. Did you mean \"price\""),
+    "wrong target": ("price,y\n1,2\n", {"target": "prize"}, r"no column 'prize'. Did you mean 'price'"),
     "empty target": ("x,y\n1,\n2,NA\n", {"target": "y"}, "target 'y'.*is empty"),
     "one class": ("x,y\n1,a\n2,a\n3,a\n", {"target": "y"}, "only one class, 'a'"),
     "one number": ("x,y\n1,5\n2,5\n3,5\n", {"target": "y"}, "only one class, '5'|is 5 in every row"),
@@ -301,7 +301,7 @@ REFUSED = {
     "unknown keep": (
         "alpha,y\n1,2\n",
         {"target": "y", "keep": ("alhpa",)},
-        r"'alhpa' \(keep\). Did you mean \"alpha\"",
+        r"'alhpa' \(keep\). Did you mean 'alpha'",
     ),
     "unknown split column": (
         "x,y\n1,2\n",

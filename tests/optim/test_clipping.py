@@ -141,8 +141,9 @@ def test_what_cannot_be_clipped_is_refused(name):
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(ValueError, match="no sparse gradients"):
         clip_(name, table.parameters(), 1.0)
-    with pytest.raises(ValueError, match="above 0"):
-        clipper(name, 0.0)
+    for limit in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="above 0 and finite"):
+            CLIPPERS[name](limit)
 
 
 def test_unknown_clipper_names_the_known_ones():

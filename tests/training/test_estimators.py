@@ -215,7 +215,7 @@ def test_own_model_is_trained_and_its_rows_do_not_depend_on_their_neighbours(blo
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model": "mpl"}, "Did you mean mlp"),
+        ({"model": "mpl"}, "Did you mean 'mlp'"),
         ({"model": tiny, "width": 8}, "width is given, but the model is built by"),
         ({"model": lambda inputs, outputs: nn.Linear(*inputs, 7)}, r"to \(2, 7\), but \(2, 3\) is needed"),
         ({"model": lambda inputs, outputs: "net"}, "model returned a str"),

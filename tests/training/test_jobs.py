@@ -128,7 +128,7 @@ def test_a_quote_or_comma_in_a_name_survives_the_csv(tmp_path):
     ("changes", "message"),
     [
         (["training.batch_size=1000000"], r"training.batch_size is 1000000, but the training part has \d+ samples"),
-        (["model.name=mpl"], r"no model is called 'mpl'. Did you mean mlp\?"),
+        (["model.name=mpl"], r"no model is called 'mpl'. Did you mean 'mlp'\?"),
         (["model.activation=rleu"], "'rleu'.*relu"),
         (["loss.name=mse"], r"loss.name is 'mse', the task is binary. Choose cross_entropy"),
         (["model.name=nowhere.py:build"], "nowhere.py does not exist"),
@@ -232,7 +232,7 @@ def test_a_run_that_stepped_back_is_read_back_with_the_epochs_that_count(runs, t
 def test_resuming_what_is_no_run_is_a_sentence(runs, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         jobs.resume(tmp_path / "nothing")
-    with pytest.raises(InputError, match=r"Did you mean .*flowers\?"):
+    with pytest.raises(InputError, match=r"Did you mean '.*flowers'\?"):
         jobs.resume(runs.root / "flower")
     with pytest.raises(InputError, match="holds no run"):
         jobs.resume(tmp_path)

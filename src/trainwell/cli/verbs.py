@@ -4,7 +4,6 @@ A verb is a file of this folder with a function of the verb's name (``lr`` in ``
 function's first line, so that ``--help`` and completion answer without loading any verb.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Verbs(TyperGroup):
             return name, load(name), args[1:]
         if ctx.resilient_parsing:
             return None, None, args[1:]
-        near = difflib.get_close_matches(name, VERBS, n=1)
-        remedy = f"Did you mean `trainwell {near[0]}`?" if near else f"The verbs are {', '.join(VERBS)}."
+        remedy = nearest(name, VERBS, f"The verbs are {', '.join(VERBS)}.")
         raise InputError(f"There is no verb {name!r}.", remedy)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainwell.data.nearest import nearest
 from trainwell.data.source import Numbered, Source
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 FEATURES = ("X", "x", "data", "images", "features", "inputs", "arr_0")
 LABELS = ("y", "Y", "label", "labels", "target", "targets", "arr_1")

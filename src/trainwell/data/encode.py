@@ -7,8 +7,8 @@ import numpy as np
 
 from trainwell.data.arrays import finite_float32
 from trainwell.data.cells import as_codes, as_days, as_numbers, tidy
-from trainwell.data.nearest import nearest
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 if TYPE_CHECKING:
     from trainwell.data.dataset import Schema

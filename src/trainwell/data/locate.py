@@ -10,12 +10,12 @@ from trainwell.data.download import download
 from trainwell.data.folder import holds_pictures
 from trainwell.data.idx import idx_folder, is_idx
 from trainwell.data.known import KNOWN, Known
-from trainwell.data.nearest import nearest
 from trainwell.data.parquet_images import is_complete, picture_column
 from trainwell.data.pictures import SUFFIXES
 from trainwell.data.source import Progress
 from trainwell.data.table import is_table
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 FORMATS = (
     "a CSV or Parquet table, a folder of pictures with a subfolder a class, Parquet files of pictures, IDX files, "

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from trainwell.data.cache import Store, decoded
-from trainwell.data.nearest import nearest
 from trainwell.data.pictures import BadPicture, common_shape, decoding, height_and_width, levels, look, opened
 from trainwell.data.source import Progress, Source
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "y")
 ROWS_AT_ONCE = 1000

@@ -12,12 +12,12 @@ from trainwell.data.dataset import Column, Dataset, Schema, SplitOptions
 from trainwell.data.encode import encode_table
 from trainwell.data.fitted import fitted
 from trainwell.data.leaks import is_function_of, spells_out
-from trainwell.data.nearest import nearest
 from trainwell.data.source import Numbered
 from trainwell.data.split import split_rows
 from trainwell.data.table import Cells
 from trainwell.data.target import Target, from_codes, from_labels, from_numbers
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ The layers come from the module tree; what follows each of them comes from one t
 recurrent layers stay as they are.
 """
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from trainwell.init.fan import fans
 from trainwell.init.following import Following, following
 from trainwell.init.orthogonal import orthogonal_
 from trainwell.init.schemes import SCHEMES, Scheme
+from trainwell.nearest_name import nearest
 from trainwell.nn.operations import OPAQUE, kind_of
 from trainwell.nn.tracer import trace
 from trainwell.theory.critical_point import critical
@@ -96,8 +96,7 @@ def apply_(model: nn.Module, scheme: str, *, example: Any = None, generator: tor
         [('ReLU', 1.414), ('none', 1.0)]
     """
     if scheme not in SCHEMES:
-        near = difflib.get_close_matches(scheme, SCHEMES, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(SCHEMES)}."
+        hint = nearest(scheme, SCHEMES, f"Use one of {', '.join(SCHEMES)}.")
         raise ValueError(f"apply_: scheme={scheme!r} is not known. {hint}")
     for path, parameter in model.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):

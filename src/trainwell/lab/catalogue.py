@@ -5,12 +5,12 @@ The docstring says all that the list needs: the first line is ``S05: claim``, an
 """
 
 import ast
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 
 TOPICS = ("signal", "normalization", "residual", "methods", "landscape", "generalization")
 PLACE = Path(__file__).parent
@@ -73,9 +73,8 @@ def entry(name: str) -> Entry:
     known = {found.id: found for found in entries()}
     if name.upper() in known:
         return known[name.upper()]
-    near = difflib.get_close_matches(name.upper(), known, n=3)
-    remedy = f"Near: {', '.join(near)}. " if near else ""
-    raise InputError(f"The lab has no experiment {name!r}.", f"{remedy}`trainwell lab list` shows all.")
+    remedy = f"{nearest(name, known)} `trainwell lab list` shows all.".strip()
+    raise InputError(f"The lab has no experiment {name!r}.", remedy)
 
 
 def _read(path: Path) -> Entry:

@@ -12,6 +12,7 @@ Source: deck K, gradient clipping; Pascanu, Mikolov & Bengio 2013, arXiv:1211.50
 arXiv:2102.06171, §4 (adaptive; c = 0.01 for batches of 4096, larger for small ones; ε = 1e-3).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -54,8 +55,8 @@ class Clipper:
 
     def __init__(self, limit: float | None = None) -> None:
         self.limit = self.default if limit is None else limit
-        if not self.limit > 0:
-            raise ValueError(f"clipping: the limit {limit} must be above 0.")
+        if not 0 < self.limit < math.inf:
+            raise ValueError(f"clipping: the limit {limit} must be above 0 and finite. Leave clipping out for none.")
         self.acted, self.seen = torch.zeros((), dtype=torch.int64), 0
 
     def __call__(self, parameters: Iterable[Tensor]) -> Tensor:

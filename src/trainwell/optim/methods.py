@@ -4,8 +4,7 @@ A method is a class of ``torch.optim`` or of this room; ``METHODS["adamw"](param
 on matrices alone. What a method needs beside gradients stands in its ``needs``, see ``method_entry``.
 """
 
-import difflib
-
+from trainwell.nearest_name import nearest
 from trainwell.optim.deterministic.full_batch_entries import FULL_BATCH
 from trainwell.optim.method_entry import Method
 from trainwell.optim.rules.adaptive_entries import ADAPTIVE
@@ -29,7 +28,6 @@ def method(name: str) -> Method:
         ValueError: if there is none, with the nearest name.
     """
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 1, 0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Methods: {', '.join(METHODS)}."
+        hint = nearest(name, METHODS, f"Methods: {', '.join(METHODS)}.")
         raise ValueError(f"no method is called {name!r}. {hint}")
     return METHODS[name]

@@ -14,6 +14,7 @@ from trainwell.data import Dataset, Scaling, Schema
 from trainwell.data.augment import augmenter, image_views, test_time
 from trainwell.data.measured import statistics
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.objectives.losses import LOSSES, balanced_class_weights, build_loss
 from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.training.memory import release_pages
@@ -144,12 +145,9 @@ def _body(recipe: Recipe, inputs: tuple[int, ...], outputs: int) -> nn.Module:
     if section.name.startswith("timm:"):
         return parts.timm_backbone(section.name, inputs, outputs, **_timm_options(options))
     if section.name not in parts.MODELS:
-        import difflib
-
-        near = difflib.get_close_matches(section.name, parts.MODELS, 1, 0.4)
         raise InputError(
             f"model.name: no model is called {section.name!r}.",
-            f"{f'Did you mean {near[0]}? ' if near else ''}Models: {', '.join(parts.MODELS)}, or FILE.py:FUNCTION.",
+            f"{nearest(section.name, parts.MODELS)} Models: {', '.join(parts.MODELS)}, or FILE.py:FUNCTION.".strip(),
         )
     make = getattr(parts, section.name)
     known = set(inspect.signature(make).parameters)

@@ -1,12 +1,12 @@
 """Names in a recipe that stand for parts: whether there are such parts, before any data are read."""
 
-import difflib
 from collections.abc import Iterable
 
 from trainwell import nn
 from trainwell.data import SCALINGS
 from trainwell.errors import InputError
 from trainwell.init import SCHEMES
+from trainwell.nearest_name import nearest
 from trainwell.nn.dropping.dropout_choice import KINDS
 from trainwell.objectives import ATTACKS, CONSTRAINTS, PROXIMAL
 from trainwell.optim.clipping import CLIPPERS
@@ -48,7 +48,6 @@ def check_names(recipe: Recipe) -> None:
         names = list(known)
         if name is None or name in names:
             continue
-        near = difflib.get_close_matches(name, names, 1, 0.5)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        hint = nearest(name, names)
         shown = f"{', '.join(names[:LONGEST_LIST])}{', …' if len(names) > LONGEST_LIST else ''}"
-        raise InputError(f"{section}.{field} is {name!r}.", f"{hint}Known: {shown}.")
+        raise InputError(f"{section}.{field} is {name!r}.", f"{hint} Known: {shown}.".strip())

@@ -10,6 +10,7 @@ import torch
 from trainwell.data import Schema
 from trainwell.data.measured import Statistics
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.objectives.losses import build_loss
 from trainwell.training.build import Body, build_model, shape_
 from trainwell.training.machine import resolve_device
@@ -159,8 +160,6 @@ def _sizes(schema: Schema, state: dict[str, torch.Tensor]) -> tuple[int, Statist
 
 
 def _nearest_run(folder: Path) -> str:
-    import difflib
-
     parent = folder.parent if str(folder.parent) else Path()
-    near = difflib.get_close_matches(folder.name, [p.name for p in parent.iterdir()] if parent.is_dir() else [], 1, 0.5)
-    return f"Did you mean {parent / near[0]}?" if near else "Check the name; runs are in runs/ by default."
+    beside = [str(path) for path in parent.iterdir()] if parent.is_dir() else []
+    return nearest(str(folder), beside, "Check the name; runs are in runs/ by default.")

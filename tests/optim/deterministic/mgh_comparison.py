@@ -23,8 +23,7 @@ _VALLEY = (
 )
 _CONDITION = "κ ≥ 1e7: neither is there after 3000 steps"
 EXCEPTIONS = {
-    ("cg", "bard"): "18 against 8: other first steps, 1e-5 above the minimum from the 11th to the 17th (c2=0.05: 15)",
-    ("cg", "osborne_1"): "1807 against 1168 steps along one valley; the reason is not known",
+    ("cg", "bard"): "15 against 8: other first steps, 1e-5 above the minimum from the 11th on",
     (
         "bfgs",
         "watson_6",

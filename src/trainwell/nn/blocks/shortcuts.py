@@ -11,12 +11,11 @@ Source: He et al. 2016, "Deep Residual Learning for Image Recognition", §3.3, a
 (average pooling). They differ little: 25.03, 24.52 and 24.19 % errors of ResNet-34 on ImageNet for A, B and C.
 """
 
-import difflib
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.nn.normalization.norms import norm as norm_named
 
 SHORTCUTS: tuple[str, ...] = ("identity", "pad", "projection", "projection_all", "pool")
@@ -85,8 +84,7 @@ def shortcut(
         PadShortcut(new_channels=16, stride=2)
     """
     if name not in SHORTCUTS:
-        near = difflib.get_close_matches(name, SHORTCUTS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(SHORTCUTS)}."
+        hint = nearest(name, SHORTCUTS, f"Use one of {', '.join(SHORTCUTS)}.")
         raise InputError(f"shortcut={name!r} is not known.", hint)
     same = channels_in == channels_out and stride == 1
     if name == "projection_all" or (name == "projection" and not same):

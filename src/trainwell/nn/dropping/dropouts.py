@@ -12,11 +12,10 @@ Source: Srivastava et al. 2014, JMLR 15 (dropout, Gaussian); Tompson et al. 2015
 et al. 2017, arXiv:1706.02515, §3 (alpha).
 """
 
-import difflib
-
 from torch import nn
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.nn.dropping.gaussian_dropout import GaussianDropout
 
 DROPOUTS: tuple[str, ...] = ("none", "inverted", "spatial", "gaussian", "alpha")
@@ -37,8 +36,7 @@ def dropout(name: str, probability: float, dimensions: int = 0) -> nn.Module:
         InputError: if there is none of this name, or a number is outside its range.
     """
     if name not in DROPOUTS:
-        near = difflib.get_close_matches(name, DROPOUTS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(DROPOUTS)}."
+        hint = nearest(name, DROPOUTS, f"Use one of {', '.join(DROPOUTS)}.")
         raise InputError(f"dropout={name!r} is not known.", hint)
     if not 0 <= probability < 1:
         raise InputError(f"dropout probability {probability} is not in [0, 1).", "Use the share to drop, such as 0.1.")

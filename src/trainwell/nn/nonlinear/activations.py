@@ -7,7 +7,6 @@ A layer of gain g, weights N(0, g²/fan_in), followed by φ keeps E[h²] = 1 at 
 For ReLU this is Kaiming's √2. Source: He et al. 2015, §2.2, arXiv:1502.01852.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.nn.nonlinear.elementwise import Elementwise
 from trainwell.nn.nonlinear.maxout import Maxout
 from trainwell.nn.nonlinear.randomized_leaky import RandomizedLeakyReLU
@@ -134,6 +134,5 @@ _KNOWN: dict[type[nn.Module], Callable[[Any], Nonlinearity]] = {
 
 def _check(name: str) -> None:
     if name not in _ACTIVATIONS:
-        near = difflib.get_close_matches(name, ACTIVATIONS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(ACTIVATIONS)}."
+        hint = nearest(name, ACTIVATIONS, f"Use one of {', '.join(ACTIVATIONS)}.")
         raise InputError(f"activation={name!r} is not known.", hint)

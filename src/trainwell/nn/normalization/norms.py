@@ -22,12 +22,12 @@ Sources: Ioffe & Szegedy 2015, arXiv:1502.03167 (batch); Ba et al. 2016, arXiv:1
 arXiv:1607.08022 (instance); Wu & He 2018, arXiv:1803.08494 (group); the others name theirs.
 """
 
-import difflib
 from collections.abc import Callable
 
 from torch import nn
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.nn.normalization.batch_renorm import BatchRenorm
 from trainwell.nn.normalization.column_norm import ColumnNorm
 from trainwell.nn.normalization.cumulative import CumulativeBatchNorm
@@ -87,10 +87,7 @@ def norm(name: str, channels: int, dimensions: int = 0) -> nn.Module:
         32
     """
     if name not in _MAKERS:
-        near = difflib.get_close_matches(name, NORMS, n=1)
-        raise InputError(
-            f"norm={name!r} is not known.", f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(NORMS)}."
-        )
+        raise InputError(f"norm={name!r} is not known.", nearest(name, NORMS, f"Use one of {', '.join(NORMS)}."))
     if dimensions not in (0, 1, 2, 3):
         raise InputError(f"norm={name!r}: dimensions={dimensions} is not known.", "Use 0 for vectors, else 1, 2 or 3.")
     if channels < 1:

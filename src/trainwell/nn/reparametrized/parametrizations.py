@@ -19,7 +19,6 @@ Source of weight normalization: Salimans & Kingma 2016, eqs. 2–3, arXiv:1602.0
 al. 2018, arXiv:1802.05957. Both are PyTorch's own; the other parts name theirs.
 """
 
-import difflib
 import fnmatch
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from torch.nn.utils import parametrizations as library
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.nn.reparametrized.binary_weights import BinaryWeight
 from trainwell.nn.reparametrized.orthogonal_kernel import OrthogonalKernel
 from trainwell.nn.reparametrized.unit_columns import UnitColumns
@@ -133,8 +133,7 @@ def parametrize_(model: nn.Module, name: str, *, keep: Sequence[str] = ()) -> li
         ['0', '2']
     """
     if name not in _CHANGES:
-        near = difflib.get_close_matches(name, PARAMETRIZATIONS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(PARAMETRIZATIONS)}."
+        hint = nearest(name, PARAMETRIZATIONS, f"Use one of {', '.join(PARAMETRIZATIONS)}.")
         raise InputError(f"parametrization={name!r} is not known.", hint)
     if name == "none":
         return []

@@ -1,10 +1,11 @@
 """The minimizers by name: the rule of each, what it needs of the function, its cost and memory, and its paper."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from trainwell.nearest_name import nearest
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ def minimizer(name: str) -> tuple[str, Minimizer]:
     """
     own = ALIASES.get(name.lower(), name.lower())
     if own not in MINIMIZERS:
-        near = difflib.get_close_matches(own, [*MINIMIZERS, *ALIASES], 1, 0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Methods: {', '.join(MINIMIZERS)}, or scipy:NAME."
+        hint = nearest(own, [*MINIMIZERS, *ALIASES], f"Methods: {', '.join(MINIMIZERS)}, or scipy:NAME.")
         raise ValueError(f"minimize: no method is called {name!r}. {hint}")
     return own, MINIMIZERS[own]

@@ -1,6 +1,5 @@
 """SciPy's minimizers on functions of tensors: gradients, Hessians and products from autograd, the result is ours."""
 
-import difflib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import scipy.optimize as so
 import torch
 from torch import Tensor
 
+from trainwell.nearest_name import nearest
 from trainwell.optim.deterministic.flat_problem import FunctionProblem, Point, Structure
 from trainwell.optim.deterministic.minimizing import Course, Iterate, Result, finished, largest, started
 
@@ -44,8 +44,8 @@ def _name(method: str) -> str:
     asked = method.split(":", 1)[1]
     known = {name.lower(): name for name in (*TOLERANCES, *LEAST_SQUARES)}
     if asked.lower() not in known:
-        near = difflib.get_close_matches(asked.lower(), known, 1, 0.5)
-        hint = f"Did you mean 'scipy:{known[near[0]]}'?" if near else f"SciPy's: {', '.join(known.values())}."
+        names = [f"scipy:{name}" for name in known.values()]
+        hint = nearest(method, names, f"SciPy's: {', '.join(names)}.")
         raise ValueError(f"minimize: SciPy has no method {asked!r} that works here. {hint}")
     return known[asked.lower()]
 

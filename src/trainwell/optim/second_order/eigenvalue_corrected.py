@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainwell.optim.second_order.kronecker_factored import Kfac
+from trainwell.optim.second_order.symmetric_eigen import symmetric_eigen
 
 CHUNK = 1 << 24  # numbers of the per-sample gradients formed at a time
 
@@ -33,7 +34,7 @@ class EKfac(Kfac):
         state["corrected"] = torch.lerp(found, state["corrected"], min(1 - 1 / k, self.whole["decay"]))
 
     def _refresh(self, state: dict[str, Any]) -> None:
-        a, g = eigen(state["input_factor"]), eigen(state["output_factor"])
+        a, g = symmetric_eigen(state["input_factor"]), symmetric_eigen(state["output_factor"])
         state["input_basis"], state["output_basis"] = a[1], g[1]
         state["damping"] = self._damping(state)
         state["corrected"], state["moments"] = torch.outer(g[0], a[0]), 1
@@ -43,12 +44,6 @@ class EKfac(Kfac):
         inside = (left.T @ gradient @ right) / (state["corrected"] + state["damping"])
         found: Tensor = left @ inside @ right.T
         return found
-
-
-def eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, clamped at 0, and eigenvectors in columns."""
-    values, vectors = torch.linalg.eigh(factor)
-    return values.clamp_min(0), vectors
 
 
 def second_moments(a: Tensor, g: Tensor, input_basis: Tensor, output_basis: Tensor) -> Tensor:

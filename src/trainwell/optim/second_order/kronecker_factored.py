@@ -31,6 +31,7 @@ from trainwell.optim.rules.step_seed import generator_of_step
 from trainwell.optim.second_order.guarded import GuardedOptimizer, NonFiniteStep
 from trainwell.optim.second_order.layer_records import Record, Recorder, gradient_rows, has_bias, input_rows
 from trainwell.optim.second_order.output_roots import output_roots
+from trainwell.optim.second_order.symmetric_eigen import symmetric_eigen
 
 EARLY = 10  # batches after which inverses may be old: a first batch alone sees few directions, and the rest blow up
 FISHERS = ("monte-carlo", "exact", "empirical")
@@ -316,5 +317,5 @@ def inverse(factor: Tensor, damping: float) -> Tensor:
     lower, info = torch.linalg.cholesky_ex(shifted)
     if int(info) == 0:
         return torch.cholesky_inverse(lower)
-    values, vectors = torch.linalg.eigh(factor.double())
-    return (vectors / (values.clamp_min(0) + max(damping, 1e-30)) @ vectors.T).to(factor.dtype)
+    values, vectors = symmetric_eigen(factor.double())
+    return (vectors / (values + max(damping, 1e-30)) @ vectors.T).to(factor.dtype)

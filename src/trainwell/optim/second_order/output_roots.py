@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from trainwell.curvature.products import loss_metric
+from trainwell.optim.second_order.symmetric_eigen import symmetric_eigen
 
 DENSE = 256
 ALIKE = 1e-3  # relative: two float32 products with the same matrix differ by less, with another one by about 1
@@ -106,8 +107,8 @@ def _of_dense(z: Tensor, metric: Callable[[Tensor], Tensor], kind: str, generato
         unit = z.new_zeros(len(z), size)
         unit[:, j] = 1
         columns.append(metric(unit.view_as(z)).reshape(len(z), size))
-    values, vectors = torch.linalg.eigh(0.5 * (torch.stack(columns, 2) + torch.stack(columns, 1)))
-    root = vectors * values.clamp_min(0).sqrt().unsqueeze(1)  # (n, size, size), columns scaled
+    values, vectors = symmetric_eigen(0.5 * (torch.stack(columns, 2) + torch.stack(columns, 1)))
+    root = vectors * values.sqrt().unsqueeze(1)  # (n, size, size), columns scaled
     if kind == "monte-carlo":
         yield (root * signs(root[:, :1], generator)).sum(2).view_as(z)
         return

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from trainwell.optim.rules.gradient_rule import with_gradient
 from trainwell.optim.second_order.guarded import GuardedOptimizer, NonFiniteStep
+from trainwell.optim.second_order.symmetric_eigen import symmetric_eigen
 
 GRAFTS = ("adam", "sgd", "none")
 ACCUMULATES = ("mean", "sum")
@@ -167,7 +168,6 @@ def matrix_power(factor: Tensor, power: float, eps: float) -> Tensor:
             "batch.",
             float("nan"),
         )
-    values, vectors = torch.linalg.eigh(factor)
-    values = values.clamp_min(0)
+    values, vectors = symmetric_eigen(factor)
     values = (values + eps * values[-1]).clamp_min(torch.finfo(values.dtype).tiny ** 0.5)
     return vectors * values.pow(power) @ vectors.T

@@ -27,6 +27,7 @@ from torch import Tensor
 from trainwell.optim.rules.gradient_rule import with_gradient
 from trainwell.optim.second_order.guarded import GuardedOptimizer, NonFiniteStep
 from trainwell.optim.second_order.shampoo_method import is_folded
+from trainwell.optim.second_order.symmetric_eigen import symmetric_eigen
 
 
 class SOAP(GuardedOptimizer):
@@ -141,7 +142,7 @@ def first_basis(factor: Tensor) -> Tensor:
             "SOAP: the first gradient is not finite. No step was taken; look at the data and the model's scale.",
             float("nan"),
         )
-    return torch.linalg.eigh(factor).eigenvectors.flip(1)
+    return symmetric_eigen(factor)[1].flip(1)
 
 
 def next_basis(factor: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ def nearest(word: str, words: Iterable[str], otherwise: str = "") -> str:
 
     Example:
         >>> nearest("cifra10", ["mnist", "cifar10"])
-        'Did you mean "cifar10"?'
+        "Did you mean 'cifar10'?"
     """
     lowered = {candidate.lower(): candidate for candidate in words}
     close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.5)
-    return f'Did you mean "{lowered[close[0]]}"?' if close else otherwise
+    return f"Did you mean {lowered[close[0]]!r}?" if close else otherwise

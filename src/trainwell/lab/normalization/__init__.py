@@ -1,0 +1,1 @@
+"""Group N: what normalization does to training."""
