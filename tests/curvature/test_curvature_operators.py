@@ -35,7 +35,7 @@ CASES = {
 }
 
 
-def close(a, b, tolerance=1e-10):
+def assert_near(a, b, tolerance=1e-10):
     assert_close(a, b, rtol=0, atol=tolerance * float(b.abs().max()))
 
 
@@ -43,10 +43,10 @@ def close(a, b, tolerance=1e-10):
 def test_dense_matrices_are_the_exact_ones(case):
     (loss, y), net, x = CASES[case], small_net(), inputs()
     hessian, ggn = Hessian(net, loss, (x, y)).dense(), GaussNewton(net, loss, (x, y)).dense()
-    close(hessian, exact_hessian(net, loss, x, y))
-    close(ggn, exact_ggn(net, loss, x, y))
-    close(hessian, hessian.T)
-    close(ggn, ggn.T)
+    assert_near(hessian, exact_hessian(net, loss, x, y))
+    assert_near(ggn, exact_ggn(net, loss, x, y))
+    assert_near(hessian, hessian.T)
+    assert_near(ggn, ggn.T)
     assert torch.linalg.eigvalsh(ggn).min() > -1e-12 > torch.linalg.eigvalsh(hessian).min()  # H is indefinite
 
 
@@ -54,7 +54,7 @@ def test_dense_matrices_are_the_exact_ones(case):
 def test_gauss_newton_of_a_linear_model_is_its_hessian_and_of_another_is_not(case):
     loss, y = CASES[case]
     linear = nn.Linear(4, 3, dtype=DOUBLE)
-    close(GaussNewton(linear, loss, (inputs(), y)).dense(), Hessian(linear, loss, (inputs(), y)).dense())
+    assert_near(GaussNewton(linear, loss, (inputs(), y)).dense(), Hessian(linear, loss, (inputs(), y)).dense())
     net = small_net()
     difference = GaussNewton(net, loss, (inputs(), y)).dense() - Hessian(net, loss, (inputs(), y)).dense()
     assert difference.abs().max() > 1e-3  # control
@@ -65,10 +65,10 @@ def test_batches_of_unequal_size_average_exactly(operator):
     net, loss, x, y = small_net(), nn.CrossEntropyLoss(), inputs(), labels()
     whole = operator(net, loss, (x, y)).dense()
     parts = [(x[:7], y[:7]), (x[7:11], y[7:11]), (x[11:], y[11:])]
-    close(operator(net, loss, parts).dense(), whole, 1e-12)
-    close(operator(net, loss, iter(parts)).dense(), whole, 1e-12)
+    assert_near(operator(net, loss, parts).dense(), whole, 1e-12)
+    assert_near(operator(net, loss, iter(parts)).dense(), whole, 1e-12)
     loader = DataLoader(TensorDataset(x, y), batch_size=5, shuffle=True)
-    close(operator(net, loss, loader).dense(), whole, 1e-12)
+    assert_near(operator(net, loss, loader).dense(), whole, 1e-12)
 
 
 def test_ignored_labels_and_class_weights_count_in_the_average():
@@ -77,7 +77,7 @@ def test_ignored_labels_and_class_weights_count_in_the_average():
     loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5], dtype=DOUBLE))
     parts = [(x[:5], y[:5]), (x[5:7], y[5:7]), (x[7:], y[7:])]  # nothing of the first counts
     assert_close(MeanLoss(net, loss, parts[1:]).value(), loss(net(x), y).detach())
-    close(Hessian(net, loss, parts[1:]).dense(), exact_hessian(net, loss, x, y))
+    assert_near(Hessian(net, loss, parts[1:]).dense(), exact_hessian(net, loss, x, y))
     gradient = torch.autograd.grad(loss(net(x), y), list(net.parameters()))
     assert_close(MeanLoss(net, loss, parts[1:]).gradient(), list(gradient))
 
@@ -87,11 +87,11 @@ def test_vectors_columns_lists_and_scipy_agree():
     operator = Hessian(net, loss, [(inputs(), labels())])
     v = values(operator.size, 2)
     matrix = operator.dense()
-    close(operator @ v, matrix @ v)
-    close(operator @ v[:, 0], matrix @ v[:, 0])
+    assert_near(operator @ v, matrix @ v)
+    assert_near(operator @ v[:, 0], matrix @ v[:, 0])
     as_list = [t.clone() for t in v[:, 1].split([p.numel() for p in net.parameters()])]
     as_list = [t.view(p.shape) for t, p in zip(as_list, net.parameters(), strict=True)]
-    close(torch.cat([t.reshape(-1) for t in operator @ as_list]), matrix @ v[:, 1])
+    assert_near(torch.cat([t.reshape(-1) for t in operator @ as_list]), matrix @ v[:, 1])
     assert operator.names[0] == "0.weight" and operator.shape == (43, 43)
     scipy_operator = operator.to_scipy()
     np.testing.assert_allclose(scipy_operator @ v.numpy(), (matrix @ v).numpy(), atol=1e-12)
@@ -106,9 +106,9 @@ def test_combinations_are_their_matrices():
     hessian = Hessian(small_net(), nn.CrossEntropyLoss(), (inputs(), labels()))
     matrix, d = hessian.dense(), values(43).abs()
     eye = torch.eye(43, dtype=DOUBLE)
-    close((2.0 * hessian + Diagonal(d) + Identity(hessian)).dense(), 2 * matrix + d.diag() + eye)
-    close(Damped(hessian, 0.3).dense(), matrix + 0.3 * eye)
-    close(Congruent(hessian, d).dense(), d[:, None] * matrix * d)
+    assert_near((2.0 * hessian + Diagonal(d) + Identity(hessian)).dense(), 2 * matrix + d.diag() + eye)
+    assert_near(Damped(hessian, 0.3).dense(), matrix + 0.3 * eye)
+    assert_near(Congruent(hessian, d).dense(), d[:, None] * matrix * d)
     with pytest.raises(InputError, match="sizes 43, 2"):
         hessian + Diagonal(torch.ones(2))
 
@@ -116,9 +116,9 @@ def test_combinations_are_their_matrices():
 def test_named_and_frozen_parameters():
     net, loss, batch = small_net(), nn.CrossEntropyLoss(), (inputs(), labels())
     matrix = Hessian(net, loss, batch).dense()
-    close(Hessian(net, loss, batch, names=["0.bias"]).dense(), matrix[20:25, 20:25])
+    assert_near(Hessian(net, loss, batch, names=["0.bias"]).dense(), matrix[20:25, 20:25])
     net[0].requires_grad_(False)
-    close(Hessian(net, loss, batch).dense(), matrix[25:, 25:])
+    assert_near(Hessian(net, loss, batch).dense(), matrix[25:, 25:])
     with pytest.raises(InputError, match=r"no trainable parameter '0.bias'. It has 2.weight, 2.bias"):
         Hessian(net, loss, batch, names=["0.bias"])
 
@@ -130,18 +130,18 @@ def test_small_products_functions_and_closures():
     joined = lambda parts: torch.cat([t.reshape(-1) for t in parts])  # noqa: E731
     closure = Closure.of(net, loss, x, y)
     hessian, ggn = exact_hessian(net, loss, x, y), exact_ggn(net, loss, x, y)
-    close(joined(hvp(closure.loss(), params, vector)), hessian @ v)
-    close(joined(ggn_product(*closure.outputs(), params, vector)), ggn @ v)
+    assert_near(joined(hvp(closure.loss(), params, vector)), hessian @ v)
+    assert_near(joined(ggn_product(*closure.outputs(), params, vector)), ggn @ v)
     with torch.no_grad():
-        close(Hessian.of_closure(closure, params).dense(), hessian)
-        close(GaussNewton.of_closure(closure, params).dense(), ggn)
+        assert_near(Hessian.of_closure(closure, params).dense(), hessian)
+        assert_near(GaussNewton.of_closure(closure, params).dense(), ggn)
     w = values(6)
-    close(Hessian.of_function(lambda a: (a**4).sum() + a.prod(), w).dense(), second(
+    assert_near(Hessian.of_function(lambda a: (a**4).sum() + a.prod(), w).dense(), second(
         lambda a: (a**4).sum() + a.prod())(w))  # fmt: skip
     two = [values(2), values(3, seed=4)]
     matrix = Hessian.of_function(lambda a, b: a.sum() ** 2 * b.square().sum(), two).dense()
     expected = second(lambda w: w[:2].sum() ** 2 * w[2:].square().sum())(torch.cat(two))
-    close(matrix, expected)
+    assert_near(matrix, expected)
 
 
 def test_parameters_that_do_nothing_and_linear_losses_have_zero_curvature():
@@ -178,9 +178,9 @@ def test_batchnorm_in_eval_mode_matches_the_exact_matrix():
     net(inputs())
     net.eval()
     loss, y = nn.CrossEntropyLoss(), labels()
-    close(Hessian(net, loss, (inputs(), y)).dense(), exact_hessian(net, loss, inputs(), y))
+    assert_near(Hessian(net, loss, (inputs(), y)).dense(), exact_hessian(net, loss, inputs(), y))
     gradients = sample_gradients(net, loss, inputs(), y)
-    close(Fisher(net, loss, (inputs(), y), kind="empirical").dense(), gradients.T @ gradients / 12)
+    assert_near(Fisher(net, loss, (inputs(), y), kind="empirical").dense(), gradients.T @ gradients / 12)
 
 
 class Pair(nn.Module):
@@ -236,14 +236,14 @@ def test_attention_is_differentiated_twice_and_outside_operators_the_error_says_
     net, x, y, loss = Attention().to(DOUBLE), values(5, 6, 8), labels(5), nn.CrossEntropyLoss()
     with sdpa_kernel(SDPBackend.MATH):
         expected = exact_hessian(net, loss, x, y)
-    close(Hessian(net, loss, (x, y)).dense(), expected)
+    assert_near(Hessian(net, loss, (x, y)).dense(), expected)
     params = list(net.parameters())
     vector = [torch.ones_like(p) for p in params]
     with pytest.raises(InputError, match=r"cannot be differentiated twice .*sdpa_kernel\(SDPBackend.MATH\)"):
         hvp(loss(net(x), y), params, vector)
     with sdpa_kernel(SDPBackend.MATH):
         found = hvp(loss(net(x), y), params, vector)
-    close(torch.cat([t.reshape(-1) for t in found]), expected.sum(1))
+    assert_near(torch.cat([t.reshape(-1) for t in found]), expected.sum(1))
 
 
 def test_weight_norm_has_its_true_second_derivative():
@@ -258,8 +258,8 @@ def test_weight_norm_has_its_true_second_derivative():
     step = 1e-5
     rows = [(gradient(start + step * e) - gradient(start - step * e)) / (2 * step) for e in torch.eye(48, dtype=DOUBLE)]
     nn.utils.vector_to_parameters(start, params)
-    close(Hessian(net, loss, (x, y)).dense(), torch.stack(rows), 1e-8)
-    close(Hessian.of_closure(Closure.of(net, loss, x, y), params).dense(), torch.stack(rows), 1e-8)
+    assert_near(Hessian(net, loss, (x, y)).dense(), torch.stack(rows), 1e-8)
+    assert_near(Hessian.of_closure(Closure.of(net, loss, x, y), params).dense(), torch.stack(rows), 1e-8)
     if fused_is_wrong():
         with pytest.raises(InputError, match="wrong second derivative of its fused weight_norm"):
             hvp(loss(net(x), y), params, params)
@@ -271,12 +271,12 @@ def test_tied_weights_kernels_in_place_and_recurrence():
     tied[2].weight = tied[0].weight
     operator = Hessian(tied, nn.CrossEntropyLoss(), (inputs(), labels()))
     assert operator.names == ("0.weight", "0.bias", "2.bias")
-    close(operator.dense(), exact_hessian(tied, nn.CrossEntropyLoss(), inputs(), labels()))
+    assert_near(operator.dense(), exact_hessian(tied, nn.CrossEntropyLoss(), inputs(), labels()))
     conv = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)).to(
         DOUBLE
     )
     matrix = Hessian(conv, nn.CrossEntropyLoss(), (values(4, 1, 8, 8), labels(4))).dense()
-    close(matrix, matrix.T)
+    assert_near(matrix, matrix.T)
 
     class Recurrent(nn.Module):
         def __init__(self):
@@ -287,7 +287,7 @@ def test_tied_weights_kernels_in_place_and_recurrence():
             return self.head(self.lstm(x)[0][:, -1])
 
     matrix = Hessian(Recurrent().to(DOUBLE), nn.CrossEntropyLoss(), (values(5, 6, 3), labels(5, 2))).dense()
-    close(matrix, matrix.T)
+    assert_near(matrix, matrix.T)
 
 
 def test_transformer_encoder_layer_in_eval_mode():
@@ -320,4 +320,4 @@ def test_against_curvlinops():
         (Fisher(net, loss, data, kind="empirical"), reference.EFLinearOperator),
     ]
     for ours, theirs in pairs:
-        close(ours @ v, theirs(net, loss, params, data) @ v)
+        assert_near(ours @ v, theirs(net, loss, params, data) @ v)

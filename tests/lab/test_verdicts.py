@@ -24,7 +24,7 @@ QUICKEST = ("S08", "S09", "S11", "S15", "N02", "N05", "N18", "N19")
 DATA = ("S06", "S18", "N03")  # of $TRAINWELL_DATA
 
 
-def confirm(name, seed):
+def check_verdict(name, seed):
     result = run(entry(name), Options(seed=seed))
     assert result["verdict"] == ("in part" if name in IN_PART else "holds"), result["defects"] or result["checks"]
     assert result["swapped"] != "holds" and not unsound(result)
@@ -33,7 +33,7 @@ def confirm(name, seed):
 
 @pytest.mark.parametrize("name", QUICKEST)
 def test_verdict_and_control(name):
-    confirm(name, 1)
+    check_verdict(name, 1)
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_verdict_and_control(name):
 def test_verdict_and_control_of_all(name):
     if name in DATA and not os.environ.get("TRAINWELL_DATA"):
         pytest.skip("needs TRAINWELL_DATA")
-    confirm(name, 0)
+    check_verdict(name, 0)
 
 
 def test_what_holds_in_part_is_known():

@@ -30,7 +30,7 @@ class Side(nn.Module):
         return [layer(x) for layer in self.layers.values()]
 
 
-def agree(module: nn.Module, x: torch.Tensor) -> None:
+def assert_compiles_alike(module: nn.Module, x: torch.Tensor) -> None:
     compiled = torch.compile(copy.deepcopy(module), fullgraph=True)
     results = []
     for function in (module, compiled):
@@ -52,17 +52,17 @@ def fresh_compiler():
 
 def test_activations() -> None:
     names = [name for name in tn.ACTIVATIONS if name != "randomized_leaky_relu"]  # draws other numbers when compiled
-    agree(Side({name: tn.activation(name) for name in names}), torch.randn(16, 8))
+    assert_compiles_alike(Side({name: tn.activation(name) for name in names}), torch.randn(16, 8))
 
 
 def test_norms() -> None:
     torch.manual_seed(0)
     names = [name for name in tn.NORMS if name not in NOT_COMPILED | {"noisy"}]
-    agree(Side({name: tn.norm(name, 16) for name in names}), torch.randn(32, 16))
+    assert_compiles_alike(Side({name: tn.norm(name, 16) for name in names}), torch.randn(32, 16))
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "resnet20", "transformer", "highway"])
 def test_models(name: str) -> None:
     torch.manual_seed(0)
     shape = {"transformer": (6, 4), "highway": (10,), "mlp": (10,)}.get(name, (3, 8, 8))
-    agree(getattr(tn, name)(shape, 3).eval(), torch.randn(4, *shape))
+    assert_compiles_alike(getattr(tn, name)(shape, 3).eval(), torch.randn(4, *shape))

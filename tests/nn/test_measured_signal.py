@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from trainwell import init
-from trainwell.nn.measured_signal import measure_signal, read_activations, read_spreads
+from trainwell.nn.measured_signal import measure_signal
 from trainwell.nn.nonlinear.activations import activation
 from trainwell.nn.tracer import trace
+from trainwell.nn.weight_spreads import read_activations, read_spreads
 from trainwell.theory.initial_spread import INITIALIZATIONS, initial_spread, plain_chain
 from trainwell.theory.prediction import predict
 
@@ -142,8 +143,9 @@ def test_a_convolutional_net_with_batch_norm_is_predicted():
     predicted = predict(trace(net, x[:2]), read_spreads(net))
     assert any("borders" in sentence for sentence in predicted.assumed)
     moments = np.array([layer.moment for layer in predicted.layers])
+    np.testing.assert_allclose(seen.mean_moment()[0], moments, rtol=0.12)
     border = (3 * 16 - 2) ** 2 / (9 * 16**2)  # THEORY S14: what zero padding leaves of E ratio²
-    np.testing.assert_allclose(seen.mean_moment()[0], border * moments, rtol=0.12)
+    assert predicted.layers[1].moment == pytest.approx(border, rel=0.01)
 
 
 def test_measuring_leaves_the_random_state_alone():

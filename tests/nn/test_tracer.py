@@ -115,7 +115,7 @@ def test_hands_over_whole_what_one_argument_takes(kind):
     chain = trace(model, example)
     assert chain.layers[0] == Layer(
         "prepare", "input", "TableInput", (1,), prepare.shape, parameters=prepare.encoders[1].table.weight.numel(),
-        detail="1 numbers, 2 categories -> " + str(prepare.shape[0]),
+        detail="1 numbers, 2 categories -> " + str(prepare.shape[0]), reads=(-1, -1),
     )  # fmt: skip
     assert chain.layers[-1].kind == "output"
     assert chain.parameters == sum(p.numel() for p in model.parameters())

@@ -349,6 +349,8 @@ def test_a_step_does_not_wait_for_the_device(name):  # a tensor without data can
     for _ in range(2):
         p.grad, q.grad = torch.empty_like(p), torch.empty_like(q)
         optimizer.step()
+    with pytest.raises((RuntimeError, NotImplementedError)):  # the control: a look at such a tensor
+        p.grad.norm().item()
 
 
 def test_an_unknown_method_is_told_with_the_nearest():

@@ -57,7 +57,7 @@ def sequences(n=60):
     return from_arrays(rng.standard_normal((n, 7, 3)).astype(np.float32), np.arange(n) % 2)
 
 
-def train(dataset, *changes):
+def assert_trains(dataset, *changes):
     """20 steps as the recipe says, of a narrow mlp where no model is named."""
     settings = [setting for setting in FAST if not setting.startswith("model.")]
     small = [] if any(change.startswith("model.name=") for change in changes) else ["model.name=mlp", "model.width=16"]
@@ -80,12 +80,12 @@ def train(dataset, *changes):
 @pytest.mark.parametrize("name", MODELS)
 def test_model(name):
     dataset = sequences() if name in SEQUENCES else pictures() if name in IMAGES else rows()
-    train(dataset, f"model.name={name}", *SMALL.get(name, []))
+    assert_trains(dataset, f"model.name={name}", *SMALL.get(name, []))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(name):
-    train(rows(), f"model.activation={name}")
+    assert_trains(rows(), f"model.activation={name}")
 
 
 @pytest.mark.parametrize("name", NORMS)
@@ -96,67 +96,67 @@ def test_norm(name, model):
     if model == "mlp" and name == "instance":
         pytest.skip("one value per channel has no variance within a sample")
     changes = [f"model.norm={name}", f"model.name={model}", "model.width=8"]
-    train(rows() if model == "mlp" else pictures(8), *changes)
+    assert_trains(rows() if model == "mlp" else pictures(8), *changes)
 
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 def test_parametrization(name):
-    train(rows(), f"model.parametrization={name}")
+    assert_trains(rows(), f"model.parametrization={name}")
 
 
 @pytest.mark.parametrize("name", ["model", "lsuv", *SCHEMES])
 def test_initialization(name):
-    train(rows(), f"init.scheme={name}", "model.name=plain_mlp")
+    assert_trains(rows(), f"init.scheme={name}", "model.name=plain_mlp")
 
 
 def test_pretraining():
-    train(rows(), "init.pretrain=1", "model.name=plain_mlp")
+    assert_trains(rows(), "init.pretrain=1", "model.name=plain_mlp")
 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_block(name):
-    train(pictures(8), "model.name=resnet18", "model.width=4", f"model.block={name}")
+    assert_trains(pictures(8), "model.name=resnet18", "model.width=4", f"model.block={name}")
 
 
 @pytest.mark.parametrize("name", [name for name in SHORTCUTS if name != "identity"])
 def test_shortcut(name):
-    train(pictures(8), "model.name=resnet20", "model.width=4", f"model.shortcut={name}")
+    assert_trains(pictures(8), "model.name=resnet20", "model.width=4", f"model.shortcut={name}")
 
 
 def test_identity_shortcut_where_a_stage_changes_shape_is_refused():
     with pytest.raises(InputError, match="identity"):
-        train(pictures(8), "model.name=resnet20", "model.shortcut=identity")
+        assert_trains(pictures(8), "model.name=resnet20", "model.shortcut=identity")
 
 
 @pytest.mark.parametrize("option", ["stochastic_depth=0.3", "squeeze_excite=true"])
 def test_residual_option(option):
-    train(pictures(8), "model.name=resnet20", "model.width=4", f"model.{option}")
+    assert_trains(pictures(8), "model.name=resnet20", "model.width=4", f"model.{option}")
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss(name):
-    train(rows(LOSSES[name][0]), f"loss.name={name}", "loss.label_smoothing=0")
+    assert_trains(rows(LOSSES[name][0]), f"loss.name={name}", "loss.label_smoothing=0")
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_penalty(name):
-    train(rows(), f"regularization.{name}=0.001")
+    assert_trains(rows(), f"regularization.{name}=0.001")
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_constraint(name):
-    train(rows(), f"regularization.constraint={name}")
+    assert_trains(rows(), f"regularization.constraint={name}")
 
 
 @pytest.mark.parametrize("name", PROXIMAL)
 def test_proximal_map(name):
-    train(rows(), f"regularization.proximal={name}")
+    assert_trains(rows(), f"regularization.proximal={name}")
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_dropout(name):
     data = pictures(8) if name == "spatial" else rows()
-    train(
+    assert_trains(
         data,
         f"regularization.dropout={name}",
         "model.dropout=0.3",
@@ -166,12 +166,12 @@ def test_dropout(name):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attack(name):
-    train(rows(), f"regularization.attack={name}", "regularization.radius=0.1", "regularization.attack_steps=2")
+    assert_trains(rows(), f"regularization.attack={name}", "regularization.radius=0.1", "regularization.attack_steps=2")
 
 
 @pytest.mark.parametrize("option", ["weight_noise=0.05", "gradient_noise=0.1", "label_noise=0.1"])
 def test_noise(option):
-    train(rows(), f"regularization.{option}")
+    assert_trains(rows(), f"regularization.{option}")
 
 
 IMAGE_OPTIONS = {
@@ -200,24 +200,24 @@ IMAGE_OPTIONS = {
 
 @pytest.mark.parametrize("option", IMAGE_OPTIONS)
 def test_image_augmentation(option):
-    train(pictures(8), "model.name=cnn", "model.width=8", f"augmentation.{option}={IMAGE_OPTIONS[option]}")
+    assert_trains(pictures(8), "model.name=cnn", "model.width=8", f"augmentation.{option}={IMAGE_OPTIONS[option]}")
 
 
 @pytest.mark.parametrize("option", ["swap=0.1", "noise=0.1", "mixup=0.4"])
 def test_table_augmentation(option):
-    train(rows(), f"augmentation.{option}")
+    assert_trains(rows(), f"augmentation.{option}")
 
 
 @pytest.mark.parametrize("option", ["jitter=0.1", "scale=0.1", "crop=0.2", "mask=0.2", "shift=0.2"])
 def test_sequence_augmentation(option):
-    train(sequences(), f"augmentation.{option}")
+    assert_trains(sequences(), f"augmentation.{option}")
 
 
 @pytest.mark.parametrize("name", SCALINGS)
 @pytest.mark.parametrize("kind", ["rows", "pictures", "sequences"])
 def test_scaling(name, kind):
     dataset = {"rows": rows, "pictures": lambda: pictures(8), "sequences": sequences}[kind]()
-    train(dataset, f"data.scaling={name}")
+    assert_trains(dataset, f"data.scaling={name}")
 
 
 NOT_FED = {"composition", "sparse_gradients"}  # a loss in two parts; gradients that are all sparse
@@ -225,16 +225,16 @@ NOT_FED = {"composition", "sparse_gradients"}  # a loss in two parts; gradients 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not method.needs & NOT_FED])
 def test_method(name):
-    train(rows(), f"optimizer.name={name}", "optimizer.lr=0.001")
+    assert_trains(rows(), f"optimizer.name={name}", "optimizer.lr=0.001")
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule(name):
-    train(rows(), f"schedule.name={name}")
+    assert_trains(rows(), f"schedule.name={name}")
 
 
 def test_layer_rates():
-    train(rows(), "optimizer.layer_decay=0.5", "model.name=plain_mlp")
+    assert_trains(rows(), "optimizer.layer_decay=0.5", "model.name=plain_mlp")
 
 
 def test_every_option_of_the_augmentations_is_a_field_of_the_recipe():
@@ -255,6 +255,6 @@ def test_every_penalty_is_a_field_of_the_recipe():
 
 
 def test_growing_batches():
-    train(
+    assert_trains(
         rows(), "schedule.name=exponential", "schedule.grow_batch=true", "schedule.largest_batch=9", "training.epochs=6"
     )

@@ -25,7 +25,7 @@ class Built:
         return METHODS[self.name](model, lr=self.lr)
 
 
-def agree(make, folder):
+def assert_resumes_alike(make, folder):
     whole = fit(make(), training=SETTINGS)
     pieces = run_in_pieces(make, SETTINGS, folder, [(7, "step_end"), (18, "step_end")])
     assert torch.equal(weights(whole.model), weights(pieces.model))
@@ -34,14 +34,14 @@ def agree(make, folder):
 
 @pytest.mark.parametrize("name", FED)
 def test_method(name, tmp_path):
-    agree(lambda: program(mlp(0.3), optimizer=Built(name)), tmp_path)
+    assert_resumes_alike(lambda: program(mlp(0.3), optimizer=Built(name)), tmp_path)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule(name, tmp_path):
     options = {"plateau": {"patience": 1, "every": 2}}.get(name, {})
     scheduler = partial(schedule, name=name, steps=24, warmup=0.1, options=options)
-    agree(lambda: program(mlp(0.3), optimizer=Built("sgd", 0.1), scheduler=scheduler), tmp_path)
+    assert_resumes_alike(lambda: program(mlp(0.3), optimizer=Built("sgd", 0.1), scheduler=scheduler), tmp_path)
 
 
 @pytest.mark.parametrize("name", CLIPPERS)
@@ -52,9 +52,9 @@ def test_clipping_and_its_counts(name, tmp_path):
         made.append(clipper(name, 0.02))
         return program(mlp(0.3), optimizer=Built("sgd", 0.1), clip_grad=made[-1])
 
-    agree(make, tmp_path)
+    assert_resumes_alike(make, tmp_path)
     assert int(made[0].acted) == int(made[-1].acted) > 0 and made[0].seen == made[-1].seen
 
 
 def test_growing_batches(tmp_path):
-    agree(lambda: program(mlp(0.3), growth=[8, 8, 16].__getitem__), tmp_path)
+    assert_resumes_alike(lambda: program(mlp(0.3), growth=[8, 8, 16].__getitem__), tmp_path)

@@ -4,12 +4,12 @@ torch is imported only where a net is built.
 """
 
 import difflib
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+from trainwell.cli.built_model import builder
 from trainwell.errors import InputError
 from trainwell.theory.activation_moments import NONLINEARITIES, nonlinearity
 from trainwell.theory.chain import Chain
@@ -19,6 +19,7 @@ from trainwell.theory.initial_spread import INITIALIZATIONS, PLAIN_NORMS, Spread
 from trainwell.theory.mean_field import fixed_variance, gradient_factor, mean_field_at
 from trainwell.theory.phase_border import edge_of_chaos
 from trainwell.theory.prediction import Prediction, predict
+from trainwell.theory.scheme_spreads import scheme_spreads
 from trainwell.theory.trainability import judge
 
 SAMPLES = 64
@@ -152,8 +153,9 @@ def of_model(name: str, shape: tuple[int, ...], seeds: int) -> dict[str, Any]:
     """
     import torch
 
-    from trainwell.nn.measured_signal import measure_signal, read_activations, read_spreads
+    from trainwell.nn.measured_signal import measure_signal
     from trainwell.nn.tracer import trace
+    from trainwell.nn.weight_spreads import read_activations, read_spreads
 
     build = builder(name, shape)
     torch.manual_seed(0)
@@ -161,14 +163,16 @@ def of_model(name: str, shape: tuple[int, ...], seeds: int) -> dict[str, Any]:
     example = torch.randn(SAMPLES, *shape, generator=torch.Generator().manual_seed(0))
     chain = trace(model, example[:2])
     activations = read_activations(model, chain)
-    predicted = predict(chain, read_spreads(model), activations=activations)
+    spreads = read_spreads(model)
+    predicted = predict(chain, spreads, activations=activations)
     if not predicted.layers:
         why = predicted.gave_up or "It runs no linear layer and no convolution."
         raise InputError(f"{name}: theory can predict nothing of it. {why}", "Check --input-shape.")
 
     def cure() -> str:
         for scheme in CURES:
-            if judge(predict(chain, scheme, activations=activations)).trains == "yes":
+            drawn = {**spreads, **scheme_spreads(chain, scheme, activations)}
+            if judge(predict(chain, drawn, activations=activations)).trains == "yes":
                 return f"Use trainwell.init.apply_(model, {scheme!r}, example=batch)."
         return "No initialization cures that: use norms, shortcuts or fewer layers."
 
@@ -186,7 +190,7 @@ def of_model(name: str, shape: tuple[int, ...], seeds: int) -> dict[str, Any]:
     return found
 
 
-def measure_plain(found: dict[str, Any], bias_std: float | None, seeds: int) -> dict[str, Any]:
+def measure_plain(found: dict[str, Any], bias_std: float | None, seeds: int) -> dict[str, Any] | None:
     """The same plain net measured; ``found`` is what ``plain`` gave."""
     import torch
     from torch import nn
@@ -222,50 +226,35 @@ def measure_plain(found: dict[str, Any], bias_std: float | None, seeds: int) -> 
     return _measured(measure_signal(build, example, seeds), found["layers"])
 
 
-def _measured(seen: Any, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means and standard errors of the layers that theory followed; of a stranger's net their gradient too."""
-    count = len(layers)
-    seen = replace(seen, gradient=seen.gradient / seen.gradient[:, count - 1 : count])
+def _measured(seen: Any, layers: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Means and standard errors of the layers that theory followed; None if the net ran them in another way."""
+    paths = [layer["path"] for layer in layers]
+    if paths != [f"linear{place + 1}" for place in range(len(paths))]:
+        places = _places(list(seen.paths), paths)
+        if places is None:
+            return None
+        seen = replace(seen, moment=seen.moment[:, places], gradient=seen.gradient[:, places])
+    seen = replace(seen, gradient=seen.gradient / seen.gradient[:, -1:])
     moment, moment_error = seen.mean_moment()
     gradient, gradient_error = seen.gradient_norm()
     return {
         "seeds": len(seen.moment),
-        "moment": moment[:count].tolist(),
-        "moment_error": moment_error[:count].tolist(),
-        "gradient": gradient[:count].tolist(),
-        "gradient_error": gradient_error[:count].tolist(),
+        "moment": moment.tolist(),
+        "moment_error": moment_error.tolist(),
+        "gradient": gradient.tolist(),
+        "gradient_error": gradient_error.tolist(),
     }
 
 
-def builder(name: str, shape: tuple[int, ...], outputs: int = 10) -> Callable[[], Any]:
-    """The user's function as one without arguments; it may take the input's shape, and the number of outputs.
-
-    Raises:
-        InputError: if it fails or gives no module.
-    """
-    import torch
-    from torch import nn
-    from torch.nn.parameter import is_lazy
-
-    from trainwell.training.userfile import load_function
-
-    function = load_function(name)
-    parameters = inspect.signature(function).parameters.values()
-    needed = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
-
-    def build() -> nn.Module:
-        try:
-            model = function(*(shape, outputs)[: len(needed)])
-        except Exception as error:  # whatever a stranger's function raises
-            raise InputError(f"{name} failed: {type(error).__name__}: {error}.", "Mend the function.") from error
-        if not isinstance(model, nn.Module):
-            raise InputError(f"{name} gives {type(model).__name__}, not a torch module.", "Return the module.")
-        if any(map(is_lazy, model.parameters())):
-            with torch.no_grad():
-                model(torch.zeros(2, *shape))  # its layers take their shapes from the first batch
-        return model
-
-    return build
+def _places(ran: list[str], wanted: list[str]) -> list[int] | None:
+    """Where each wanted path stands among those that ran, in order; a layer may run several times."""
+    places, start = [], 0
+    for path in wanted:
+        if path not in ran[start:]:
+            return None
+        start = ran.index(path, start) + 1
+        places.append(start - 1)
+    return places
 
 
 def phases(activation: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Second moments and gradient norms of a real net at initialization, layer by layer, over seeds.
 
-Of every layer with weights, z its output: the mean of z², and ‖∂L/∂z‖ over that of the last one, L = Σ v · output with
-v ~ N(0, 1): a gradient that knows nothing of the net, as theory takes it. Norms run in training mode, dropout is off.
+Of every layer with weights (linear, convolution, attention, recurrent), z its output: the mean of z², and ‖∂L/∂z‖ over
+that of the last one, L = Σ v · output with v ~ N(0, 1): a gradient that knows nothing of the net, as theory takes it.
+Norms run in training mode, dropout is off.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainwell.nn.nonlinear.activations import nonlinearity_of
-from trainwell.nn.operations import fans, kind_of
-from trainwell.theory.chain import Chain
-from trainwell.theory.gaussian_moments import Nonlinearity
-from trainwell.theory.initial_spread import Spread
+from trainwell.nn.models.circulant_layer import CirculantLinear
+from trainwell.nn.models.recurrent_layers import RecurrentLayer
+from trainwell.nn.operations import kind_of
 
 Array = NDArray[np.float64]
+_WHOLE = (nn.MultiheadAttention, nn.RNNBase, RecurrentLayer, CirculantLinear)
+"""Layers with weights that are neither linear layers nor convolutions."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,13 @@ def _one_pass(net: nn.Module, example: Tensor) -> tuple[tuple[str, ...], list[fl
     seen: list[tuple[str, Tensor]] = []
     handles = []
     for path, module in net.named_modules():
-        if kind_of(module) in ("linear", "conv"):
+        if kind_of(module) in ("linear", "conv") or isinstance(module, _WHOLE):
 
-            def keep(_: nn.Module, args: Any, output: Tensor, path: str = path) -> Tensor:
-                seen.append((path, output))
-                return output.clone()  # what follows may work in place
+            def keep(_: nn.Module, args: Any, output: Any, path: str = path) -> Any:
+                first, *others = output if isinstance(output, tuple) else (output,)
+                seen.append((path, first))
+                copy = first.clone()  # what follows may work in place
+                return (copy, *others) if others else copy
 
             handles.append(module.register_forward_hook(keep))
     try:
@@ -105,42 +108,3 @@ def _one_pass(net: nn.Module, example: Tensor) -> tuple[tuple[str, ...], list[fl
     last = squares[-1] if squares and squares[-1] else float("nan")
     moments = [float(signal.detach().double().square().mean()) for _, signal in seen]
     return tuple(path for path, _ in seen), moments, [square / last for square in squares]
-
-
-@torch.no_grad()
-def read_spreads(model: nn.Module) -> dict[str, Spread]:
-    """Return path → spread of the weights that a model has now: of linear layers, convolutions, norms, embeddings.
-
-    Example:
-        >>> layer = nn.Linear(4, 2)
-        >>> _ = nn.init.ones_(layer.weight), nn.init.zeros_(layer.bias)
-        >>> read_spreads(nn.Sequential(layer))
-        {'0': Spread(sigma_w=2.0, sigma_b=0.0)}
-    """
-    found = {}
-    for path, module in model.named_modules():
-        kind, weight = kind_of(module), getattr(module, "weight", None)
-        if kind not in ("linear", "conv", "norm", "embedding"):
-            continue
-        if not isinstance(weight, Tensor):
-            found[path] = Spread(1.0)
-            continue
-        fan_in = fans(module)[0] if kind in ("linear", "conv") else 1
-        found[path] = Spread(fan_in**0.5 * _root_mean_square(weight), _root_mean_square(getattr(module, "bias", None)))
-    return found
-
-
-def read_activations(model: nn.Module, chain: Chain) -> Mapping[str, Nonlinearity]:
-    """Return path → nonlinearity of the chain's activations that are modules, with their own settings."""
-    found = {}
-    for layer in chain.of_kind("activation"):
-        if layer.path.endswith("()"):
-            continue
-        known = nonlinearity_of(model.get_submodule(layer.path))
-        if known is not None:
-            found[layer.path] = known
-    return found
-
-
-def _root_mean_square(values: Any) -> float:
-    return float(values.detach().double().square().mean().sqrt()) if isinstance(values, Tensor) else 0.0

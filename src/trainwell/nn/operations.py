@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, normalization, pooling
 
+from trainwell.nn.origins import tensors_in
 from trainwell.nn.prepare import TableInput
 
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
@@ -74,7 +75,9 @@ _OTHER_FUNCTIONS = {
     "flatten": "flatten",
     "scaled_dot_product_attention": "other",
     "multi_head_attention_forward": "other",
-    **dict.fromkeys(("add", "mul", "sub", "cat", "stack", "matmul", "bmm", "einsum", "interpolate"), "other"),
+    **dict.fromkeys(("add", "mul", "sub", "div", "neg", "cat", "stack", "matmul", "bmm", "einsum"), "other"),
+    **dict.fromkeys(("abs", "clamp", "cos", "cumsum", "erf", "exp", "fft", "log", "max", "min", "norm"), "other"),
+    **dict.fromkeys(("pow", "rsqrt", "sin", "sqrt", "square", "std", "var", "where", "interpolate"), "other"),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "conv"),
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize"), "norm"),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"), "dropout"),
@@ -112,8 +115,55 @@ def canonical_name(function: Any) -> str:
     stripped = name.strip("_")
     if name.startswith("__"):
         stripped = stripped.removeprefix("r") if stripped in ("radd", "rmul", "rsub", "rmatmul") else stripped
-        stripped = stripped.removeprefix("i") if stripped in ("iadd", "imul", "isub") else stripped
+        stripped = stripped.removeprefix("i") if stripped in ("iadd", "imul", "isub", "itruediv") else stripped
+    stripped = {"rsub": "sub", "rtruediv": "div", "truediv": "div", "true_divide": "div", "negative": "neg"}.get(
+        stripped, {"concat": "cat", "concatenate": "cat", "subtract": "sub", "multiply": "mul"}.get(stripped, stripped)
+    )
     return stripped.removesuffix("_with_indices").removeprefix("boolean_dispatch_")
+
+
+def function_step(function: Any, read: tuple[tuple[Any, ...], dict[str, Any]], output: Any) -> tuple[str, str, str]:
+    """Return kind, name and settings of a call of a torch function; kind "" where it only moves numbers about.
+
+    Args:
+        function: torch's.
+        read: its arguments, by place and by name.
+        output: what it gave.
+    """
+    name = canonical_name(function)
+    kind, shown = FUNCTIONS.get(name, ("", name))
+    signals = [value for value in tensors_in(read) if value.dim() > 1]
+    before = math.prod(signals[0].shape) if signals else 0
+    after = math.prod(output.shape) if isinstance(output, Tensor) else 0
+    if name in ("reshape", "view"):
+        kind = "flatten" if signals and signals[0].dim() > 2 and output.dim() == 2 else ""
+    elif name in ("mean", "amax", "sum"):
+        kind = "pool" if signals and signals[0].dim() > 2 and after < before else ""
+    elif name in ("add", "mul", "sub", "div", "neg") and len(signals) < 2:
+        moved = _moved(name, getattr(function, "__name__", ""), read) if signals else None
+        return ("", name, "") if moved is None else ("scale", name, f"factor={moved[0]!r} shift={moved[1]!r}")
+    elif not signals:
+        kind = ""
+    return kind, shown, ""
+
+
+def _moved(name: str, own: str, read: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[float, float] | None:
+    """Return f and c of f x + c; None where the other operand is no number, or x is left as it was."""
+    if name == "neg":
+        return -1.0, 0.0
+    args, options = read
+    numbers = [value for value in args if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != 1 or len(args) != 2 or "rounding_mode" in options:
+        return None
+    number = float(numbers[0])
+    number_first = isinstance(args[0], int | float) or own in ("__rsub__", "rsub", "__rtruediv__", "__rdiv__")
+    if name == "div":
+        return None if number_first or number == 0 else (1 / number, 0.0)
+    if name == "mul":
+        return number, 0.0
+    if name == "add":
+        return 1.0, number * float(options.get("alpha", 1))
+    return (-1.0, number) if number_first else (1.0, -number * float(options.get("alpha", 1)))
 
 
 def fans(owner: nn.Module | Tensor, function: str = "linear") -> tuple[int, int]:

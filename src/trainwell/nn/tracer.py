@@ -4,7 +4,8 @@ Two things are recorded in the order in which they run: calls of *leaf* modules 
 the model calls between them, such as ``F.relu`` or ``x + branch`` (by a ``TorchFunctionMode``). A leaf is a module
 without children, one of torch's own layers (a parametrized ``nn.Linear`` has children), or one that never calls its
 children (``nn.MultiheadAttention``). Additions and all that theory has no word for are of kind ``other``; functions
-that only move numbers about are left out, unless they use a parameter.
+that only move numbers about are left out, unless they use a parameter. Of each step the chain says which steps'
+outputs it reads (``nn.origins``), through whatever moved them about in between.
 """
 
 import contextlib
@@ -13,11 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from trainwell.nn.operations import FUNCTIONS, OPAQUE, canonical_name, fans, kind_of
+from trainwell.nn.models.recurrent_layers import RecurrentLayer
+from trainwell.nn.operations import OPAQUE, canonical_name, fans, function_step, kind_of
+from trainwell.nn.origins import INPUT, Origins, tensors_in
 from trainwell.theory.chain import Chain, Layer
 
 
@@ -39,6 +42,7 @@ def trace(model: nn.Module, example: Any) -> Chain:
     failure = ""
     with watch.hooked(), _left_alone(model), watch:
         args, kwargs = _arguments(model, example)
+        watch.origins.mark((args, kwargs), INPUT)
         try:
             model(*args, **kwargs)
         except Exception as error:  # whatever a stranger's forward raises is the answer, not our failure
@@ -55,6 +59,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.model = model
         self.paths = {module: path for path, module in model.named_modules()}
+        self.origins = Origins(model)
         self.layers: list[Layer] = []
         self.stack: list[str] = []
         self.counted: set[int] = set()
@@ -83,10 +88,12 @@ class _Watch(TorchFunctionMode):
         if not self.running or self.running[-1] is not module:
             return
         self.running.pop()
+        reads = self.origins.of((args, kwargs))
         if isinstance(module, nn.Identity):
+            self.origins.pass_on("Identity", (args, kwargs), output)
             return
         fan_in, fan_out = fans(module)
-        self.layers.append(
+        self._record(
             Layer(
                 path,
                 kind_of(module),
@@ -96,31 +103,44 @@ class _Watch(TorchFunctionMode):
                 fan_in,
                 fan_out,
                 self._count(list(module.parameters())),
-                module.extra_repr(),
-            )
+                _detail(module),
+                reads or (INPUT,),
+            ),
+            output,
         )
+        if not reads:  # a table read at places that do not depend on the sample
+            for tensor in tensors_in(output):
+                del self.origins.steps[tensor]
+            self.origins.name(output, path)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        read = (args, kwargs or {})
+        reads, owned = self.origins.of(read), self.origins.owned(read)
         output = func(*args, **(kwargs or {}))
         if self.running:
             return output
+        parameters = [leaf for leaf in tensors_in(read) if isinstance(leaf, nn.Parameter)]
+        shape_in, shape_out = _sample_shape(read), _sample_shape(output)
+        kind, shown, detail = function_step(func, read, output)
         name = canonical_name(func)
-        parameters = [leaf for leaf in _tensors((args, kwargs)) if isinstance(leaf, nn.Parameter)]
-        shape_in, shape_out = _sample_shape((args, kwargs)), _sample_shape(output)
-        kind, shown = FUNCTIONS.get(name, ("", name))
-        if name in ("reshape", "view"):
-            kind = "flatten" if len(shape_in) > 1 and len(shape_out) == 1 else ""
-        if name in ("mean", "amax", "sum"):
-            kind = "pool" if len(shape_in) > 1 and len(shape_out) < len(shape_in) else ""
-        if name in ("add", "mul", "sub") and sum(_is_signal(t) for t in args) < 2:
-            kind = ""
-        if isinstance(output, Tensor) and (kind or parameters):
-            path = ".".join(filter(None, (self.stack[-1] if self.stack else "", f"{name}()")))
-            fan_in, fan_out = fans(parameters[0], name) if parameters else (0, 0)
-            self.layers.append(
-                Layer(path, kind or "other", shown, shape_in, shape_out, fan_in, fan_out, self._count(parameters))
-            )
+        if kind in ("linear", "conv"):
+            detail = " ".join(f"{role}={owner}" for role, owner in zip(("weight", "bias"), owned, strict=False))
+        elif owned and name in ("add", "mul", "sub") and len(reads) == 1 and kind != "scale":
+            kind, detail = "other", f"parameter={owned[0]}"
+        if not any(True for _ in tensors_in(output)) or not (kind or parameters):
+            self.origins.pass_on(name, read, output)
+            return output
+        path = ".".join(filter(None, (self.stack[-1] if self.stack else "", f"{name}()")))
+        weights = [leaf for leaf in tensors_in(read) if not self.origins.of(leaf)]
+        fan_in, fan_out = fans(weights[0], name) if weights else (0, 0)
+        count = self._count(parameters)
+        step = Layer(path, kind or "other", shown, shape_in, shape_out, fan_in, fan_out, count, detail, reads)
+        self._record(step, output)
         return output
+
+    def _record(self, layer: Layer, output: Any) -> None:
+        self.origins.mark(output, len(self.layers))
+        self.layers.append(layer)
 
     def _count(self, parameters: list[nn.Parameter]) -> int:
         new = {id(p): p.numel() for p in parameters if id(p) not in self.counted and p.requires_grad}
@@ -184,25 +204,16 @@ def _arguments(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], dict[st
 def _is_leaf(module: nn.Module) -> bool:
     own_class = type(module).__mro__[1] if hasattr(module, "parametrizations") else type(module)
     known = own_class.__module__.startswith("torch.nn.modules") and kind_of(module) != "other"
-    return known or isinstance(module, OPAQUE) or not any(True for _ in module.children())
+    return known or isinstance(module, (*OPAQUE, RecurrentLayer)) or not any(True for _ in module.children())
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _is_signal(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dim() > 1 and not isinstance(value, nn.Parameter)
+def _detail(module: nn.Module) -> str:
+    if isinstance(module, nn.MultiheadAttention):
+        return f"{module.embed_dim}, heads={module.num_heads}, batch_first={module.batch_first}"
+    return module.extra_repr()
 
 
 def _sample_shape(value: Any) -> tuple[int, ...]:
     """Shape, without the batch, of the first tensor in ``value``."""
-    first = next(_tensors(value), None)
+    first = next(tensors_in(value), None)
     return () if first is None else tuple(first.shape[1:])

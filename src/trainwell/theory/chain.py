@@ -16,6 +16,7 @@ KINDS = (
     "flatten",
     "embedding",
     "dropout",
+    "scale",
     "output",
     "other",
 )
@@ -28,15 +29,18 @@ class Layer:
     Attributes:
         path: where it is in the module tree, ``"body.blocks.0.linear"``; a function is its caller's path and its own
             name with parentheses, ``"body.blocks.0.add()"``.
-        kind: one of ``KINDS``. ``input`` prepares raw data, ``output`` restores the target's units, ``other`` is all
-            that theory has no word for: additions of branches, recurrent layers, attention.
+        kind: one of ``KINDS``. ``input`` prepares raw data, ``scale`` multiplies by a number or adds one, ``output``
+            restores the target's units, ``other`` is the rest: additions of branches, recurrent layers, attention.
         name: the class (``"Linear"``) or the function (``"add"``); an activation has its class's name either way.
         input_shape: of the first tensor it reads, without the batch; () if none, or if it is one number a sample.
         output_shape: of the first tensor it gives, without the batch.
         fan_in: inputs that one output sums over: in_features, or channels of a group × kernel size; 0 without weight.
         fan_out: outputs that one input reaches: out_features, or channels × kernel size; 0 without weight.
         parameters: how many numbers it owns that training may change; those shared with an earlier layer count there.
-        detail: its settings as torch prints them, ``"3, 16, kernel_size=(3, 3), stride=(1, 1)"``.
+        detail: its settings as torch prints them, ``"3, 16, kernel_size=(3, 3), stride=(1, 1)"``; of a function
+            ``"parameter=pos factor=2.0"``: tensors of the model and numbers that it uses.
+        reads: steps of the chain whose outputs it reads, in the order of its arguments; −1 is the net's input, and ()
+            stands for the step before.
     """
 
     path: str
@@ -48,6 +52,7 @@ class Layer:
     fan_out: int = 0
     parameters: int = 0
     detail: str = ""
+    reads: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

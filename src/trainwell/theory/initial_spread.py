@@ -25,10 +25,14 @@ from trainwell.theory.gaussian_moments import Nonlinearity
 
 
 class Spread(NamedTuple):
-    """Root mean squares at initialization: of √fan_in · weight, and of the biases; of a norm, of scale and shift."""
+    """Root mean squares at initialization: of √fan_in · weight, and of the biases; of a norm, of scale and shift.
+
+    ``mean_b`` is the mean of the biases: −1 for a gate that starts almost closed.
+    """
 
     sigma_w: float
     sigma_b: float = 0.0
+    mean_b: float = 0.0
 
 
 _VARIANCES: dict[str, Callable[[int, int, float], float]] = {
@@ -67,7 +71,7 @@ def initial_spread(
 
     Example:
         >>> initial_spread("xavier", 300, 300)
-        Spread(sigma_w=1.0, sigma_b=0.0)
+        Spread(sigma_w=1.0, sigma_b=0.0, mean_b=0.0)
     """
     check_scheme(scheme)
     gain = 1.0 if following is None else float(following.second_moment(1.0)) ** -0.5

@@ -94,13 +94,18 @@ def test_binary_loss_has_the_minus_that_deck_m_lacks():
 
 
 def test_ignored_labels_pass():
-    tn.output_head("classification", K).check(torch.zeros(2, K), torch.tensor([0, -100]))
+    head = tn.output_head("classification", K)
+    assert head.check(torch.zeros(2, K), torch.tensor([0, -100])) is None
+    with pytest.raises(ValueError):  # the control
+        head.check(torch.zeros(2, K), torch.tensor([0, -1]))
 
 
 def test_empty_batches_pass():
-    tn.output_head("classification", K).check(torch.zeros(0, K), torch.zeros(0, dtype=torch.int64))
-    tn.output_head("classification", K).check(torch.zeros(0, K), torch.zeros(0, K))
-    tn.output_head("multilabel", K).check(torch.zeros(0, K), torch.zeros(0, K))
+    for name, y in (("classification", torch.zeros(0, dtype=torch.int64)), ("classification", torch.zeros(0, K))):
+        assert tn.output_head(name, K).check(torch.zeros(0, K), y) is None
+    assert tn.output_head("multilabel", K).check(torch.zeros(0, K), torch.zeros(0, K)) is None
+    with pytest.raises(ValueError):  # the control
+        tn.output_head("multilabel", K).check(torch.zeros(0, K), torch.zeros(0, K + 1))
 
 
 ints = torch.tensor

@@ -97,9 +97,11 @@ class SVRG(GradientRule):
         before = self._at_anchor(closure, anchored)
         with torch.enable_grad():
             loss = closure()
-        for p in anchored:
-            if p.grad is not None:
-                p.grad = p.grad - before[p] + self.state[p]["full"] if p in before else p.grad + self.state[p]["full"]
+        moved = [p for p in anchored if p.grad is not None]
+        for p in moved:
+            if p in before:
+                p.grad.sub_(before[p])
+            p.grad.add_(self.state[p]["full"])
         self.move()
         self.param_groups[0]["left"] -= 1
         return loss
@@ -115,7 +117,10 @@ class SVRG(GradientRule):
                 closure()
             for group in self.param_groups:
                 with_gradient(self, group["params"])
-            return {p: p.grad.clone() for p in anchored if p.grad is not None}
+            taken = {p: p.grad for p in anchored if p.grad is not None}
+            for p in taken:
+                p.grad = None  # the next backward pass makes a tensor of its own
+            return taken
         finally:
             for p, value in zip(anchored, held, strict=True):
                 p.copy_(value)
