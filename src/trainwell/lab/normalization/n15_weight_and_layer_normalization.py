@@ -10,6 +10,10 @@ so does not care how long sequences are. Batch normalization needs them for ever
 sequences of a batch, and beyond the longest training sequence there are none. Here a net must remember a sequence's
 first symbol; in training most sequences are short, and it is tested on sequences twice as long as the longest.
 
+That long training sequences are rare is what this hangs on: with lengths drawn uniformly and batches of 32, BN mostly
+worked well at twice the length too, with the last time's moments held beyond it. Batches of 16 and half of the lengths
+in the lowest eighth of their range leave the moments of late times to few sequences, and BN fails there.
+
 Decks: K M
 Control: free weights in place of g and v; sequences of one length, in training as in the test.
 Source: Salimans & Kingma 2016, eqs. 2-3, arXiv:1602.07868; Ba, Kiros & Hinton 2016, §3.1, arXiv:1607.06450.

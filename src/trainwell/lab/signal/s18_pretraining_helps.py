@@ -3,7 +3,10 @@
 A small convolutional net learns the digits 0–4, of which there are many pictures; its head, the last layer, is drawn
 anew, and all of it is fine-tuned on a few pictures each of 5–9. The random start has the same architecture, the same
 head and the same pictures. No formula predicts the gain; it is the mean over pairs, with its standard error.
-The source task must be rich: MNIST has thousands of pictures of it. (The 600 of the 8×8 digits gained nothing.)
+
+It is not so for every net and source: fully connected nets gained nothing with the same split of classes. On the 8×8
+digits, whose source part has some 600 pictures, the gains were −3.4 to −0.6 points, and with two hidden layers on MNIST
++2.0 to −0.6, no gain of them significant. What is shown here is shown for convolutions and a source of thousands.
 
 Decks: K M
 Control: the labels of the source task are shuffled, so that there is nothing to learn but the pictures by heart.

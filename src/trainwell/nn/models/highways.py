@@ -4,7 +4,7 @@
 
 b_T starts negative, so that a layer mostly carries: T ≈ sigmoid(b_T), 0.27, 0.12 and 0.05 for −1, −2 and −3. Published
 starts lie between −1 and −3, lower in deeper nets; ours is b_T = −depth/10 cut off at −1 and −3. A whole net then
-carries at least (1 − sigmoid(b_T))^depth of its input: 4, 8 and 23 % at 10, 20 and 30 layers.
+carries at most (1 − sigmoid(b_T))^depth of its input: 4, 8 and 23 % at 10, 20 and 30 layers.
 Source: Srivastava, Greff & Schmidhuber 2015, "Highway Networks", §2, eq. 3, arXiv:1505.00387.
 """
 

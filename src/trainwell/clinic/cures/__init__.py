@@ -1,0 +1,1 @@
+"""One file a kind of cure; each function returns a ``Cure``."""

@@ -1,0 +1,152 @@
+"""Cures that change activations: put one between linear layers, or another in the place of those that saturate or die.
+
+An activation that is a module is replaced; one that is a function of torch is exchanged while the model runs, by
+:class:`Exchanged`, counted in the order of the calls.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.initialization import redraw_
+from trainwell.clinic.cures.surgery import replace_module
+from trainwell.clinic.subject import Subject
+from trainwell.nn.operations import FUNCTIONS, canonical_name
+from trainwell.theory.chain import Chain, Layer
+from trainwell.training.program import Program
+
+INSTEAD = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
+_FUNCTIONS = {"relu": F.relu, "leaky_relu": F.leaky_relu, "gelu": F.gelu}
+_PASSES_ON = ("norm", "dropout", "pool", "flatten", "scale")
+
+
+def insert_activations(subject: Subject, paths: list[str]) -> Cure:
+    """Put a ReLU behind these layers."""
+
+    def apply(program: Program) -> Program:
+        model = program.model
+        for path in paths:
+            model = replace_module(model, path, lambda old: nn.Sequential(old, nn.ReLU()))
+        return replace(program, model=model)
+
+    model = subject.program.model
+    changes = tuple(
+        Change(f"model.{path}", str(old := model.get_submodule(path)), f"nn.Sequential({old}, nn.ReLU())")
+        for path in paths
+    )
+    return Cure(f"nn.ReLU() behind {', '.join(paths)}", changes, apply)
+
+
+def exchange_activations(subject: Subject, names: Iterable[str], instead: str = "relu", *, redraw: bool = True) -> Cure:
+    """Take another activation in all plain hidden places (not in gates, and not at the head).
+
+    Args:
+        subject: whose program is cured.
+        names: classes of the activations to exchange: ``Sigmoid``, ``Tanh``.
+        instead: ``relu``, ``leaky_relu`` or ``gelu``.
+        redraw: draw the weights anew, for the new activation's gain.
+    """
+    names, seed = tuple(names), subject.seed
+    chain = subject.chain
+    places = [i for i in plain_hidden(chain) if chain.layers[i].name in names]
+    modules = list(dict.fromkeys(chain.layers[i].path for i in places if not chain.layers[i].path.endswith("()")))
+    heads = {layer.path for i, layer in enumerate(chain.layers) if layer.kind == "activation" and i not in places}
+    calls = [i for i, layer in enumerate(chain.layers) if layer.kind == "activation"]
+    inside = [path for path in modules if path not in heads]
+    counted = tuple(n for n, i in enumerate(calls) if i in places and chain.layers[i].path not in inside)
+
+    def apply(program: Program) -> Program:
+        model = program.model
+        for path in inside:
+            model = replace_module(model, path, lambda old: INSTEAD[instead]())
+        if counted:
+            model = Exchanged(model, counted, instead)
+        if redraw:
+            redraw_(model, program, seed=seed)
+        return replace(program, model=model)
+
+    shown = INSTEAD[instead]()
+    changes = tuple(Change(f"model.{chain.layers[i].path}", chain.layers[i].name, f"nn.{shown}") for i in places)
+    also = ", weights drawn anew" if redraw else ""
+    return Cure(f"{instead} in place of {' and '.join(names).lower()}{also}", changes, apply)
+
+
+def plain_hidden(chain: Chain) -> list[int]:
+    """Places of the activations between layers with weights, with only norms, dropout and pooling on the way."""
+    readers: dict[int, list[int]] = {}
+    for place, layer in enumerate(chain.layers):
+        for read in layer.reads or (place - 1,):
+            readers.setdefault(read, []).append(place)
+    return [
+        place
+        for place, layer in enumerate(chain.layers)
+        if layer.kind == "activation" and _from_weights(chain, place) and _to_weights(chain, readers, place)
+    ]
+
+
+def _from_weights(chain: Chain, place: int) -> bool:
+    while True:
+        reads = chain.layers[place].reads or (place - 1,)
+        if len(reads) != 1 or reads[0] < 0:
+            return False
+        place = reads[0]
+        layer = chain.layers[place]
+        if layer.kind in ("linear", "conv"):
+            return True
+        if layer.kind not in _PASSES_ON:
+            return False
+
+
+def _to_weights(chain: Chain, readers: dict[int, list[int]], place: int) -> bool:
+    todo, found = list(readers.get(place, [])), False
+    while todo:
+        number = todo.pop()
+        layer: Layer = chain.layers[number]
+        if layer.kind in ("linear", "conv"):
+            found = True
+        elif layer.kind in _PASSES_ON:
+            todo += readers.get(number, [])
+        else:
+            return False
+    return found
+
+
+class Exchanged(nn.Module):
+    """A model in which some calls of activation functions are of another function.
+
+    Args:
+        model: whose ``forward`` calls them.
+        places: numbers of the calls, counted over all activations, modules too, in the order in which they run.
+        instead: ``relu``, ``leaky_relu`` or ``gelu``.
+    """
+
+    def __init__(self, model: nn.Module, places: tuple[int, ...], instead: str) -> None:
+        super().__init__()
+        self.model, self.places, self.instead = model, places, instead
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with _Exchange(self.places, _FUNCTIONS[self.instead]):
+            return self.model(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        return f"calls {', '.join(map(str, self.places))}: {self.instead}"
+
+
+class _Exchange(TorchFunctionMode):
+    def __init__(self, places: tuple[int, ...], function: Any) -> None:
+        super().__init__()
+        self.places, self.function, self.count = frozenset(places), function, -1
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if FUNCTIONS.get(canonical_name(func), ("", ""))[0] != "activation":
+            return func(*args, **(kwargs or {}))
+        self.count += 1
+        if self.count in self.places and args and isinstance(args[0], torch.Tensor):
+            return self.function(args[0])
+        return func(*args, **(kwargs or {}))

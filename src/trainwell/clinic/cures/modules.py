@@ -1,0 +1,35 @@
+"""Cures that change a setting of modules."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainwell.clinic.cure import Change, Cure
+from trainwell.training.program import Program
+
+MILD = 0.2  # dropout that seldom harms
+
+
+def set_dropout(before: Mapping[str, float], after: float = MILD) -> Cure:
+    """Another probability of dropout layers.
+
+    Args:
+        before: path → probability.
+        after: the new one.
+    """
+    changes = tuple(Change(f"model.{path}.p", p, after) for path, p in before.items())
+    return Cure(f"dropout {after:g}", changes, _setting(list(before), "p", after))
+
+
+def set_norm_momentum(before: Mapping[str, float | None], after: float = 0.1) -> Cure:
+    """Another momentum of running statistics."""
+    changes = tuple(Change(f"model.{path}.momentum", m, after) for path, m in before.items())
+    return Cure(f"running statistics with momentum {after:g}", changes, _setting(list(before), "momentum", after))
+
+
+def _setting(paths: list[str], name: str, value: float) -> Any:
+    def apply(program: Program) -> Program:
+        for path in paths:
+            setattr(program.model.get_submodule(path), name, value)
+        return program
+
+    return apply

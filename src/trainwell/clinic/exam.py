@@ -1,0 +1,198 @@
+"""``examine``: what keeps a program from training, and the program that mends it."""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+
+from trainwell.clinic.codes import CODES
+from trainwell.clinic.cure import Cure, together
+from trainwell.clinic.finding import INFO, Finding, Suspicion, severity
+from trainwell.clinic.meter import Meter
+from trainwell.clinic.private import built, private
+from trainwell.clinic.reasoning import Reasoned, Trial, reason
+from trainwell.clinic.subject import Subject
+from trainwell.errors import InputError
+from trainwell.training.program import Program
+from trainwell.training.trial import untouched
+
+if TYPE_CHECKING:
+    from trainwell.clinic.proof import Proof, Told
+
+PASSES, SHARE = 300, 0.15  # allowed: the larger of so many, and this share of the program's own training
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What an examination found.
+
+    Attributes:
+        program: as given; nothing of it was changed.
+        findings: root causes first, the most severe before others.
+        reasoned: all that was suspected and tried.
+        passes: forward and backward passes of one batch that it took.
+        seconds: of the wall clock.
+    """
+
+    program: Program
+    findings: tuple[Finding, ...]
+    reasoned: Reasoned
+    passes: float
+    seconds: float
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing above ``info`` was found."""
+        return all(finding.severity == INFO for finding in self.findings)
+
+    @property
+    def cures(self) -> tuple[Cure, ...]:
+        """Of the findings above ``info``, in the order in which they are taken."""
+        return tuple(trial.cure for trial in self.reasoned.accepted)
+
+    def cure(self, only: Sequence[str] | None = None) -> Program | None:
+        """The cured program, with a model of its own and data of the kind it was given; None where nothing ails it.
+
+        Args:
+            only: codes of the causes to cure; all, if None.
+
+        Raises:
+            InputError: for a code that was not found.
+        """
+        chosen = [t for t in self.reasoned.accepted if only is None or t.suspicion.code in only]
+        for code in only or ():
+            if code not in {t.suspicion.code for t in self.reasoned.accepted}:
+                raise InputError(f"The exam found no {code!r} to cure.", f"It found {self._codes()}.")
+        if not chosen:
+            return None
+        with untouched(self.program.train):
+            torch.manual_seed(self.reasoned.subject.seed)  # of layers that a cure adds
+            cured = together([t.cure for t in chosen]).apply(private(self.program))
+            if isinstance(self.program.optimizer, Optimizer):
+                cured = replace(cured, optimizer=built(cured))
+        return cured
+
+    def _codes(self) -> str:
+        return ", ".join(t.suspicion.code for t in self.reasoned.accepted) or "nothing"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Findings and cost in JSON's types."""
+        return {
+            "healthy": self.healthy,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "cost": {"passes": round(self.passes, 1), "seconds": round(self.seconds, 2)},
+        }
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+
+    def prove(self, seeds: int = 3, told: "Told | None" = None) -> "Proof":
+        """Train the program as given and as cured in full, for several seeds; see :func:`clinic.proof.prove`."""
+        from trainwell.clinic.proof import prove
+
+        return prove(self, seeds, told)
+
+    def save_html(self, path: str | os.PathLike[str], proof: "Proof | None" = None) -> Path:
+        """Write the page of the exam, with the proof where one is given.
+
+        Raises:
+            JobError: if the file cannot be written.
+        """
+        from trainwell.clinic.shown_page import page_of
+        from trainwell.report.exam_page import write_exam
+
+        return write_exam(page_of(self, proof), path)
+
+    def __str__(self) -> str:
+        from trainwell.clinic.shown import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        from trainwell.clinic.shown import headline
+
+        return f"<Exam: {headline(self)}>"
+
+    def _repr_html_(self) -> str:
+        from trainwell.clinic.shown_page import page_of
+        from trainwell.report.exam_page import exam_fragment
+
+        return exam_fragment(page_of(self))
+
+
+def examine(program: Program | None = None, *, effort: float = 1.0, seed: int = 0, **parts: Any) -> Exam:
+    """Examine a training program; it stays as it is, bit for bit.
+
+    Args:
+        program: or the keywords of :class:`trainwell.Program` in its place.
+        effort: factor on what the exam may cost.
+        seed: of all that is drawn on the way.
+        parts: ``model=net, train=(X, y), loss=…, optimizer=…`` and so on.
+
+    Raises:
+        InputError: for parts that do not make a program.
+    """
+    if program is None:
+        program = Program(**parts)
+    elif parts:
+        raise InputError(f"examine: both a program and {', '.join(parts)} were given.", "Give one of them.")
+    if not effort > 0:
+        raise InputError(f"examine: effort is {effort}.", "Give a number above 0; 1 is the usual cost.")
+    meter = Meter(PASSES * effort)
+    with untouched(program.train):
+        subject = Subject(program, meter, seed=seed, effort=effort)
+        with suppress(Exception):  # data that cannot be batched are a finding, below
+            meter.allowed = max(PASSES, SHARE * subject.steps) * effort
+        reasoned = reason(subject)
+    return Exam(program, tuple(_findings(reasoned)), reasoned, meter.spent, meter.seconds)
+
+
+def _findings(reasoned: Reasoned) -> list[Finding]:
+    accepted = [trial.suspicion.code for trial in reasoned.accepted]
+    still = {suspicion.code for suspicion in reasoned.remaining}
+    causes = []
+    for trial in reasoned.accepted:
+        own = CODES[trial.suspicion.code].explains | trial.suspicion.explains
+        gone = [s.code for s in reasoned.suspected if s.code not in accepted and (s.code in own or s.code not in still)]
+        causes.append(_cause(trial, tuple(dict.fromkeys(gone))))
+    if not reasoned.accepted and reasoned.level is None:
+        causes.append(_crash(reasoned))
+    folded = {code for cause in causes for code in cause.symptoms} | set(accepted)
+    rest = [_aside(s) for s in reasoned.suspected if s.code not in folded]
+    return sorted(causes, key=lambda f: -f.loss) + rest
+
+
+def _cause(trial: Trial, symptoms: tuple[str, ...]) -> Finding:
+    loss = max(trial.gain, trial.suspicion.loss)
+    evidence = {
+        **trial.suspicion.evidence,
+        "score before": round(trial.before.score, 4),
+        "score with the cure": round(trial.run.score, 4),
+    }
+    if trial.before.run.error:
+        evidence = {**trial.suspicion.evidence, "error": trial.before.run.error}
+    s = trial.suspicion
+    return Finding(
+        s.code, severity(loss), s.where, s.message, evidence, symptoms, trial.cure, CODES[s.code].because, loss
+    )
+
+
+def _crash(reasoned: Reasoned) -> Finding:
+    first = reasoned.subject.first_step
+    where = f"the first step, in its {first.stage}"
+    message = f"A training step fails: {first.error}"
+    because = CODES["program-crashes"].because
+    return Finding("program-crashes", severity(1.0), where, message, {"error": first.error}, (), None, because, 1.0)
+
+
+def _aside(suspicion: Suspicion) -> Finding:
+    """What was seen but costs nothing that a rehearsal shows."""
+    s = suspicion
+    return Finding(s.code, INFO, s.where, s.message, s.evidence, (), None, CODES[s.code].because, 0.0)

@@ -1,0 +1,1 @@
+"""One file a probe: ``probe(subject)`` yields what it suspects. Found by place."""

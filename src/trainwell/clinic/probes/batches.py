@@ -1,0 +1,71 @@
+"""The batch: steps that training has, and samples that batch normalization averages over."""
+
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainwell.clinic.cures.settings import set_field
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.subject import Subject
+
+PHASE, COST = "training", 0.0
+FEW_STEPS = 100  # in the whole training
+USUAL = 32
+FEW_SAMPLES = 8  # of a channel: the error of a variance is √(2/n), 50 %
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect batches that leave few steps, or whose statistics are noise."""
+    if not isinstance(subject.program.train, tuple | list):
+        return  # a loader brings its own batches
+    yield from _statistics(subject)
+    yield from _size(subject)
+
+
+def _statistics(subject: Subject) -> Iterator[Suspicion]:
+    size = subject.program.batch_size
+    counts = {
+        layer.path: size * _positions(layer.output_shape)
+        for layer in subject.chain.layers
+        if layer.kind == "norm" and isinstance(_module(subject, layer.path), _BatchNorm)
+    }
+    if not counts or min(counts.values()) > FEW_SAMPLES:
+        return
+    where = min(counts, key=lambda path: counts[path])
+    yield Suspicion(
+        "bn-small-batch", where,
+        f"Batch normalization in {where} averages over {counts[where]} numbers: its statistics are mostly noise.",
+        {"numbers a channel": counts[where], "batch size": size}, prior=0.75 if counts[where] <= 4 else 0.4,
+        cures=(set_field(subject, "batch_size", min(USUAL, subject.batches.n)),),
+    )  # fmt: skip
+
+
+def _size(subject: Subject) -> Iterator[Suspicion]:
+    size, n, steps = subject.program.batch_size, subject.batches.n, subject.steps
+    if size > USUAL and steps < FEW_STEPS:
+        yield Suspicion(
+            "batch-size-extreme", "batch_size",
+            f"With batches of {size} the whole training has {steps} steps.",
+            {"batch size": size, "steps": steps, "samples": n}, prior=0.6 if size >= n / 2 else 0.4,
+            cures=(set_field(subject, "batch_size", min(USUAL, max(8, n // 20))),),
+        )  # fmt: skip
+    elif size <= 2 < n:
+        yield Suspicion(
+            "batch-size-extreme", "batch_size", f"A batch of {size} makes every step mostly noise.",
+            {"batch size": size, "steps": steps}, prior=0.3, cures=(set_field(subject, "batch_size", USUAL),),
+        )  # fmt: skip
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    count = 1
+    for length in shape[1:]:
+        count *= length
+    return count
+
+
+def _module(subject: Subject, path: str) -> nn.Module | None:
+    try:
+        return subject.program.model.get_submodule(path)
+    except AttributeError:
+        return None

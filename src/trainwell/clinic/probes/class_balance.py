@@ -1,0 +1,118 @@
+"""Rare classes that the net ignores: counts of the classes, and the recall of each after the rehearsed training.
+
+Imbalance alone is no defect. It is one where the rehearsal's recall of rare classes falls short of that of frequent
+ones, and a loss that counts the classes alike raises the mean recall on validation samples.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwell.clinic.answers import Answers, answers_of
+from trainwell.clinic.cure import Cure
+from trainwell.clinic.cures.head_and_loss import Balanced, change_loss
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.quality import codes as class_codes
+from trainwell.clinic.rehearsal import Rehearsal, answers
+from trainwell.clinic.subject import Subject
+
+PHASE, COST = "contract", 0.0  # reads the rehearsal; its cure is tried where the recall falls short
+RATIO, SHORT, GAINED = 4.0, 0.1, 0.08
+SCORED = 2_000  # samples that recall is taken on
+SETTLED = 0.02  # accuracy below that of the commonest class: the net has not come that far yet
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect class counts that differ much, where rare classes are missed."""
+    with suppress(Exception):  # targets that are no classes
+        found = answers_of(subject)
+        codes = found.codes()
+        if codes is None or found.task not in ("classification", "binary") or not 2 <= found.classes <= 200:
+            return
+        counts = torch.bincount(codes, minlength=found.classes).double()
+        if counts.min() < 2 or counts.max() / counts.min() < RATIO or subject.first_step.error:
+            return
+        yield from _judged(subject, found, counts)
+
+
+def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspicion]:
+    ratio = float(counts.max() / counts.min())
+    evidence: dict[str, float | str | bool] = {"largest over smallest class": ratio}
+    cure = weigh(subject, counts, found.onehot)
+    accuracy, recalls = recall_of(subject, subject.whole, found)
+    mean, rarest = float(recalls.nanmean()), float(recalls[int(counts.argmin())])
+    evidence |= {"accuracy": accuracy, "mean recall": mean, "recall of the rarest class": rarest}
+    said = f"The commonest class has {ratio:.3g} times as many samples as the rarest, of which {rarest:.0%} are found."
+    missed = mean < accuracy - SHORT and accuracy > float(counts.max() / counts.sum()) - SETTLED
+    if not missed or cure is None:
+        yield Suspicion("class-imbalance", "train.y", said, evidence, prior=0.05)
+        return
+    run = subject.rehearse(cure, steps=subject.whole.steps, share=1.0)
+    better = float(recall_of(subject, run, found)[1].nanmean()) if run.finite else 0.0
+    evidence["mean recall with weights"] = better
+    gain = better - mean
+    yield Suspicion(
+        "class-imbalance", "train.y", said, evidence, prior=0.8 if gain >= GAINED else 0.05,
+        certain=gain >= GAINED, loss=max(0.0, gain), gain=gain, cures=(cure,),
+    )  # fmt: skip
+
+
+def recall_of(subject: Subject, run: Rehearsal, found: Answers) -> tuple[float, Tensor]:
+    """Accuracy and the recall of each class (nan where it has no samples), on validation samples if there are some."""
+    part = subject.val if subject.val is not None else subject.train
+    if run.model is None or not run.finite:
+        return 0.0, torch.full((found.classes,), torch.nan)
+    step = max(1, len(part.y) // SCORED)
+    x = part.x[::step] if isinstance(part.x, Tensor) else part.x
+    y = part.y[::step] if isinstance(part.x, Tensor) else part.y
+    state = torch.get_rng_state()
+    output = answers(run.model, x)
+    torch.set_rng_state(state)
+    subject.meter.spend(len(y) / max(1, subject.program.batch_size) / 3)
+    truth = y.argmax(1) if found.onehot else torch.searchsorted(found.values, class_codes(y).flatten().contiguous())
+    if output.dim() > 1 and output.shape[1] > 1:
+        guess = output.argmax(1)
+    else:
+        cut = 0.5 if bool(((output >= 0) & (output <= 1)).all()) else 0.0
+        guess = (output.flatten() > cut).long()
+    hits = (guess == truth).double()
+    recalls = torch.stack([hits[truth == c].mean() for c in range(found.classes)])
+    return float(hits.mean()), recalls
+
+
+def weigh(subject: Subject, counts: Tensor, onehot: bool = False) -> Cure | None:
+    """Weights for the classes, inversely proportional to their counts; None where the loss has some already."""
+    loss = subject.program.loss
+    weights = (counts.sum() / (len(counts) * counts)).float()
+    shown = ", ".join(f"{float(w):.3g}" for w in weights[:6]) + (", …" if len(weights) > 6 else "")
+    if (
+        getattr(loss, "weight", None) is not None
+        or getattr(loss, "pos_weight", None) is not None
+        or isinstance(loss, Balanced)
+    ):
+        return None
+    if type(loss) in (nn.CrossEntropyLoss, nn.NLLLoss):
+        return change_loss(_weighted("weight", weights), "weigh the classes", loss, _source(loss, "weight", shown))
+    if type(loss) is nn.BCEWithLogitsLoss and len(counts) == 2 and not onehot:
+        ratio = (counts[0] / counts[1]).float()
+        source = _source(loss, "pos_weight", f"{float(ratio):.3g}")
+        return change_loss(_weighted("pos_weight", ratio), "weigh the classes", loss, source)
+    source = f"the mean over the classes of the loss, weights {shown}"
+    return change_loss(lambda old: Balanced(old, weights), "weigh the classes", loss, source)
+
+
+def _weighted(name: str, values: Tensor) -> Callable[[nn.Module], nn.Module]:
+    def make(old: nn.Module) -> nn.Module:
+        made = copy.deepcopy(old)
+        setattr(made, name, values)
+        return made
+
+    return make
+
+
+def _source(loss: Any, name: str, shown: str) -> str:
+    return f"nn.{type(loss).__name__}({name}=torch.tensor([{shown}]))"

@@ -1,0 +1,80 @@
+"""The gap between training and validation, over a rehearsal of the whole training.
+
+Memorizing takes long: where there are many epochs, the same number of epochs on a small share of the samples shows in a
+few steps whether the validation score falls again after its best.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+
+from trainwell.clinic.cures.settings import set_field
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.rehearsal import Rehearsal, rehearse
+from trainwell.clinic.subject import Subject
+from trainwell.training.batches import as_tensor, mapped
+
+PHASE, COST = "training", 60.0
+MANY = 30  # epochs
+GAP, FALL = 0.1, 0.03
+LEARNED_BY_HEART = 0.08  # fall of the validation score on few samples
+STEPS, LOOKS = 50, 5
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect training by heart."""
+    if subject.program.val is None or subject.program.epochs < 4:
+        return
+    whole = subject.whole
+    gap = whole.train_score - whole.score if whole.finite else math.nan
+    fall = max((look[2] for look in whole.looks), default=math.nan) - whole.score
+    memorized, stop = math.nan, 1 / 6
+    if subject.program.epochs >= MANY and not fall > FALL:
+        small = Small(subject).run
+        if small is not None and small.finite:
+            best = max(small.looks, key=lambda look: look[1])
+            memorized, stop = best[1] - small.looks[-1][1], best[0] / small.steps / 2
+    epochs = subject.program.epochs
+    shorter = max(1, round(epochs * min(stop, 0.5)))
+    cures = (set_field(subject, "epochs", shorter, factor=shorter / epochs),)
+    evidence = {"gap": gap, "fall after the best": fall, "fall on few samples": memorized, "epochs": epochs}
+    if memorized > LEARNED_BY_HEART:
+        yield Suspicion(
+            "overfitting", "epochs",
+            f"{epochs} epochs are enough to learn samples by heart: on a few of them the validation score falls by "
+            f"{100 * memorized:.0f} points after its best.", evidence, prior=0.8, gain=memorized / 2, cures=cures,
+        )  # fmt: skip
+    elif gap > GAP and fall > FALL:
+        yield Suspicion(
+            "overfitting", "epochs",
+            f"Over {epochs} epochs the training score rises {100 * gap:.0f} points above the validation score, which "
+            f"falls by {100 * fall:.0f} points after its best.", evidence, prior=0.6, cures=cures,
+        )  # fmt: skip
+
+
+class Small:
+    """The program on few of its samples, for as many epochs."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @cached_property
+    def run(self) -> Rehearsal | None:
+        """A rehearsal with several looks at the validation samples, or None where the samples are not in memory."""
+        subject, train = self.subject, self.subject.program.train
+        if not isinstance(train, tuple | list) or subject.meter.left < 3 * STEPS:
+            return None
+        n = subject.batches.n
+        keep = max(2 * subject.program.batch_size, n * STEPS // max(STEPS, subject.steps))
+        if keep >= n:
+            return None
+        rows = torch.randperm(n, generator=torch.Generator().manual_seed(subject.seed))[:keep]
+        x = mapped(train[0] if not hasattr(train[0], "dtype") else as_tensor(train[0]), lambda t: t[rows])
+        rest = tuple(as_tensor(piece)[rows] for piece in train[1:] if piece is not None)
+        program = replace(subject.fresh(), train=(x, *rest))
+        seen = subject.scored[1]
+        assert seen is not None
+        return rehearse(program, subject.task, subject.meter, steps=STEPS, share=1.0, parts=(seen, None), looks=LOOKS)

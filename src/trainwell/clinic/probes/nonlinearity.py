@@ -1,0 +1,98 @@
+"""Linear layers that follow each other with nothing between, seen in the traced chain.
+
+Two linear maps in a row are one: W₂(W₁x) = (W₂W₁)x, whatever was meant. Meant it is where the layer between is
+narrower than both its sides (a factorized matrix, an autoencoder's code) or convolves channel by channel.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from trainwell.clinic.cures.activations import insert_activations
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.subject import Subject
+from trainwell.theory.chain import Chain, Layer
+
+PHASE, COST = "structure", 0.0  # reads the chain
+
+ALL_LINEAR, SOME_LINEAR = 0.7, 0.35
+_PASSES_ON = ("dropout", "flatten", "scale")
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect pairs of linear layers without a nonlinearity between."""
+    try:
+        chain = subject.chain
+    except Exception:  # a model that does not take its data is another probe's matter
+        return
+    if chain.incomplete.startswith("The forward pass failed"):
+        return
+    linear = all(
+        layer.kind in ("linear", "conv", "input", "output", *_PASSES_ON) or _affine(layer) for layer in _body(chain)
+    )
+    found = [pair for pair in pairs(chain) if linear or not intended(*(chain.layers[i] for i in pair[:2]))]
+    if not found:
+        return
+    calls = [layer.path for layer in chain.layers]
+    behind = [calls[last] for _, _, last in found if not calls[last].endswith("()") and calls.count(calls[last]) == 1]
+    first, second, _ = found[0]
+    names = f"{calls[first]} and {calls[second]}"
+    more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
+    whole = "The whole net is linear: " if linear else ""
+    yield Suspicion(
+        "missing-nonlinearity", calls[second],
+        f"{whole}Between {names}{more} is no nonlinearity: together they are one linear layer.",
+        {"pairs": len(found), "layers with weights": len(chain.of_kind("linear", "conv")), "whole net linear": linear},
+        prior=ALL_LINEAR if linear else SOME_LINEAR,
+        cures=(insert_activations(subject, list(dict.fromkeys(behind))),) if behind else (),
+    )  # fmt: skip
+
+
+def pairs(chain: Chain) -> list[tuple[int, int, int]]:
+    """(first, second, last step before the second) of the layers with weights that have nothing between them.
+
+    A layer whose output others read too (a residual stream, a token that is projected thrice) does not count.
+    """
+    found, readers = list[tuple[int, int, int]](), Counter[int]()
+    for place, layer in enumerate(chain.layers):
+        readers.update(set(layer.reads or (place - 1,)))
+    for place, layer in enumerate(chain.layers):
+        if layer.kind not in ("linear", "conv"):
+            continue
+        step, last = place, -1
+        while True:
+            reads = chain.layers[step].reads or (step - 1,)
+            step = reads[0]
+            if len(reads) != 1 or step < 0 or readers[step] > 1:
+                break
+            before = chain.layers[step]
+            if last < 0 and (before.kind in ("linear", "conv") or _affine(before)):
+                last = step
+            if before.kind in ("linear", "conv"):
+                found.append((step, place, last))
+                break
+            if before.kind not in _PASSES_ON and not _affine(before):
+                break
+    return found
+
+
+def intended(first: Layer, second: Layer) -> bool:
+    """Whether two layers in a row look like one map in factors."""
+    if "groups=" in first.detail or "groups=" in second.detail:
+        return True
+    if first.kind == "conv" or second.kind == "conv":
+        narrow = not first.output_shape or not second.output_shape or first.output_shape[0] < second.output_shape[0]
+        return narrow or "kernel_size=(1," in first.detail or "kernel_size=(1," in second.detail
+    return second.fan_in < min(first.fan_in, second.fan_out)
+
+
+def _affine(layer: Layer) -> bool:
+    """Whether it is one linear map for all samples once trained."""
+    return (layer.kind == "norm" and layer.name.startswith(("BatchNorm", "batch_norm"))) or (
+        layer.kind == "pool" and "avg" in layer.name.lower()
+    )
+
+
+def _body(chain: Chain) -> tuple[Layer, ...]:
+    """The chain without what follows the last layer with weights: the head's own activation."""
+    last = max((i for i, layer in enumerate(chain.layers) if layer.kind in ("linear", "conv")), default=-1)
+    return chain.layers[: last + 1]

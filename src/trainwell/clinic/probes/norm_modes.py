@@ -1,0 +1,32 @@
+"""Batch normalization in its two modes: whether the running statistics have had the time to arrive."""
+
+from collections.abc import Iterator
+
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainwell.clinic.cures.modules import set_norm_momentum
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.subject import Subject
+
+PHASE, COST = "structure", 0.0
+LEFT = 0.2  # share of the initial running statistics that is still there at the end
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect a momentum of which (1 − m)^steps of the start is left, or one that remembers one batch alone."""
+    norms = {
+        path: module.momentum
+        for path, module in subject.program.model.named_modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and module.momentum is not None
+    }
+    slow = {path: m for path, m in norms.items() if (1 - m) ** subject.steps > LEFT}
+    hasty = {path: m for path, m in norms.items() if m > 0.5}
+    for found, word in ((slow, "hardly leave their start"), (hasty, "are those of the last batch")):
+        if found:
+            where, momentum = next(iter(found.items()))
+            yield Suspicion(
+                "bn-train-eval-mismatch", where,
+                f"With momentum {momentum:g} the running statistics of {where} {word}: evaluation is not training.",
+                {"momentum": momentum, "share of the start left": (1 - momentum) ** subject.steps}, prior=0.7,
+                cures=(set_norm_momentum(found),),
+            )  # fmt: skip

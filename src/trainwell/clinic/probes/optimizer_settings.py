@@ -1,0 +1,56 @@
+"""Momentum and weight decay: how many steps a gradient lives on, and how far decay alone would shrink the weights."""
+
+import math
+from collections.abc import Iterator
+
+from torch.optim import SGD, AdamW
+
+from trainwell.clinic.cures.settings import set_betas, set_option
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.subject import Subject
+
+PHASE, COST = "training", 0.0
+LONG = 0.95  # momentum that sums more than twenty gradients
+SHRUNK = 2.0  # the weights' logarithm: decay alone leaves e⁻² of them
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect momentum and decay that outweigh the gradient."""
+    yield from _momentum(subject)
+    yield from _decay(subject)
+
+
+def _momentum(subject: Subject) -> Iterator[Suspicion]:
+    group = subject.optimizer.param_groups[0]
+    plain, betas = float(group.get("momentum") or 0.0), group.get("betas")
+    beta = plain if plain else float(betas[0]) if betas else 0.0
+    if beta <= LONG:
+        return
+    cure = set_betas(subject, (0.9, float(betas[1]))) if betas and not plain else set_option(subject, "momentum", 0.9)
+    yield Suspicion(
+        "momentum-too-high", "optimizer.momentum",
+        f"A momentum of {beta:g} sums {1 / (1 - beta):.0f} gradients: steps are that many times as large, and swing.",
+        {"momentum": beta, "steps that it sums": 1 / (1 - beta)}, prior=0.7 if beta >= 0.98 else 0.3, cures=(cure,),
+    )  # fmt: skip
+
+
+def _decay(subject: Subject) -> Iterator[Suspicion]:
+    group = subject.optimizer.param_groups[0]
+    decay = float(group.get("weight_decay") or 0.0)
+    if decay <= 0:
+        return
+    rate, steps = float(group["lr"]), subject.steps
+    adaptive = not isinstance(subject.optimizer, SGD)
+    decoupled = isinstance(subject.optimizer, AdamW) or bool(group.get("decoupled_weight_decay"))
+    momentum = float(group.get("momentum") or 0.0)
+    shrinks = rate * decay * steps / (1 - momentum) if decoupled or not adaptive else math.inf
+    strong = decay >= 0.01 if adaptive and not decoupled else shrinks > SHRUNK
+    if not strong:
+        return
+    told = f", which alone would leave {math.exp(-shrinks):.2g} of the weights" if math.isfinite(shrinks) else ""
+    numbers = {"weight decay": decay, "share of the weights it leaves": math.exp(-shrinks)}
+    yield Suspicion(
+        "weight-decay-too-high", "optimizer.weight_decay", f"The weight decay is {decay:g}{told}.",
+        numbers, prior=0.6 if shrinks > 3 * SHRUNK else 0.35,
+        cures=(set_option(subject, "weight_decay", decay / 100 if decay <= 1 else 1e-3),),
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""Weights that start much too small or too large, where the signal shows it: bad-init-scale and its symptoms.
+
+σ = √fan_in · std of a weight is about 0.6 by torch's own rule and √2 by Kaiming's. Beyond a factor of three on either
+side it is a suspect; a verdict it becomes by what it does: the same net drawn anew gives other outputs, other
+differences between samples, other shares of saturated and dead units. Behind a normalization a scale does nothing,
+and so is not suspected.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from trainwell.clinic.cure import together
+from trainwell.clinic.cures.initialization import EMBEDDED, RAW, clip_gradient, drawable, raw_size, raw_weights, redraw
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.probes.symmetry import alike_layers
+from trainwell.clinic.signals import Comparison, Signals, compare
+from trainwell.clinic.subject import Subject
+from trainwell.nn.weight_spreads import read_spreads
+
+PHASE, COST = "signal", 4.0  # a pass of up to 2 batches over the net, and one over the net drawn anew
+
+SMALLEST, LARGEST = 0.19, 3.5  # σ of torch's rule over 3, of Kaiming's times 2.5
+LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast from which on the scale is suspected
+FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a net's own weights do that weights drawn anew do not.
+
+    Attributes:
+        louder: E output² over that of the net drawn anew.
+        fainter: contrast of the net drawn anew over its own.
+        saturated, dead: largest share of a hidden layer, more than in the net drawn anew.
+        steeper: norm of the whole gradient over that of the net drawn anew.
+    """
+
+    louder: float
+    fainter: float
+    saturated: float
+    dead: float
+    steeper: float
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect weights off their scale that change the signal."""
+    found = compare(subject)
+    if found is None or found.drawn is None:
+        return
+    off = off_scale(subject)
+    did = effect(found.own, found.drawn)
+    prior = _prior(did) if off and not alike_layers(subject)[0] else 0.0
+    if prior <= 0:
+        return
+    gentle = together([redraw(subject, scheme="xavier"), clip_gradient(subject)])
+    worst = max(off, key=lambda path: abs(math.log(max(off[path], 1e-30))))
+    sigma, word = off[worst], "large" if off[worst] > 1 else "small"
+    yield Suspicion(
+        "bad-init-scale", f"{worst}.weight",
+        f"The weights of {worst} start too {word}: √fan-in · std is {sigma:.2g}, and 0.6 to 1.4 passes a signal on.",
+        {
+            "sigma": sigma, "layers": len(off), "outputs over those drawn anew": round(math.sqrt(did.louder), 4),
+            "contrast lost": did.fainter, "saturated": round(did.saturated, 3), "dead": round(did.dead, 3),
+        },
+        prior=prior, cures=(redraw(subject, paths=list(off)), gentle),
+    )  # fmt: skip
+    yield from _symptoms(found, did)
+
+
+def off_scale(subject: Subject) -> dict[str, float]:
+    """Path → σ of the layers whose weights are far off any rule's scale; zero weights are another matter."""
+    model = subject.program.model
+    spreads = read_spreads(model)
+    off = {
+        name: size
+        for name, weight in raw_weights(model).items()
+        if (size := raw_size(weight)) > 0 and not RAW[0] <= size <= RAW[1]
+    }
+    for path, module in drawable(model):
+        if isinstance(module, nn.Embedding):
+            size = spreads[path].sigma_w
+            if not EMBEDDED[0] <= size <= EMBEDDED[1]:
+                off[path] = size
+            continue
+        own = [s.sigma_w for name, s in spreads.items() if name == path or _part(name, path)]
+        sizes = [s for s in own if s > 0]
+        wrong = [s for s in sizes if not SMALLEST <= s <= LARGEST]
+        if wrong:
+            off[path] = max(wrong, key=lambda s: abs(math.log(s)))
+    return off
+
+
+def effect(own: Signals, drawn: Signals) -> Effect:
+    """Compare a net's signals with those of the net drawn anew."""
+    return Effect(
+        louder=_over(own.output, drawn.output),
+        fainter=_over(drawn.contrast, own.contrast),
+        saturated=_most(own, "saturated") - _most(drawn, "saturated"),
+        dead=_most(own, "dead") - _most(drawn, "dead"),
+        steeper=_over(own.norm, drawn.norm),
+    )
+
+
+def explained(subject: Subject) -> bool:
+    """Whether the scale of the weights is suspected strongly enough to be the cause of what else the signal shows."""
+    found = compare(subject)
+    if found is None or found.drawn is None or not off_scale(subject):
+        return False
+    return _prior(effect(found.own, found.drawn)) >= 0.3
+
+
+def _prior(did: Effect) -> float:
+    if not math.isfinite(did.louder) or not math.isfinite(did.steeper):
+        return 0.95
+    loud = 0.0 if did.louder < LOUD else min(0.9, 0.15 + 0.25 * math.log10(did.louder / LOUD))
+    faint = 0.0 if did.fainter < FAINT else min(0.9, 0.25 + 0.2 * math.log10(did.fainter / FAINT))
+    flat = max(did.saturated, did.dead)
+    return max(loud, faint, 0.0 if flat < FLAT else min(0.9, flat))
+
+
+def _symptoms(found: Comparison, did: Effect) -> Iterator[Suspicion]:
+    told = {
+        "exploding-activations": (
+            did.louder > LOUD,
+            f"Outputs are {math.sqrt(did.louder):.3g} times what they should be.",
+        ),
+        "vanishing-activations": (
+            did.fainter > FAINT,
+            f"Differences between samples shrink {did.fainter:.3g} times too far.",
+        ),
+        "saturated-activations": (
+            did.saturated > FLAT,
+            f"{_most(found.own, 'saturated'):.0%} of a layer is saturated.",
+        ),
+        "exploding-gradient": (
+            did.steeper > LOUD,
+            f"The gradient is {did.steeper:.3g} times as large as it should be.",
+        ),
+    }
+    for code, (seen, message) in told.items():
+        if seen:
+            yield Suspicion(code, "the net", message, {}, prior=0.05)
+
+
+def _most(signals: Signals, what: str) -> float:
+    layers = [*signals.hidden, *(layer for layer in signals.of("weights") if layer.saturated)]
+    return max((getattr(layer, what) for layer in layers), default=0.0)
+
+
+def _over(a: float, b: float) -> float:
+    """a/b; 1 where either is not known, infinite where only a is not finite or b is 0."""
+    if math.isnan(b) or (math.isnan(a) and math.isnan(b)):
+        return 1.0
+    if math.isnan(a) or math.isinf(a):
+        return math.inf
+    return a / b if b > 0 else (1.0 if a == 0 else math.inf)
+
+
+def _part(name: str, path: str) -> bool:
+    return name.startswith(f"{path}.") and name.removeprefix(f"{path}.").split(".")[0].rstrip("0123456789") in (
+        "input", "state", "in_proj", "out_proj",
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""A training pressed into few steps ends where the whole one does; nothing of the program given is touched."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sick_programs import program
+from torch import nn
+from torch.testing import assert_close
+
+from trainwell import Program
+from trainwell.clinic.meter import Meter
+from trainwell.clinic.private import private
+from trainwell.clinic.rehearsal import Sample, compressed, rate_multipliers, rehearse
+
+
+def run(given, **how):
+    meter = Meter(1000)
+    parts = (Sample(given.train, given.batch_size), Sample(given.val, given.batch_size))
+    return rehearse(private(given), given.guessed_task(), meter, parts=parts, **how), meter
+
+
+def linear(rate, epochs):
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(64, 4, generator=generator)
+    y = X @ torch.randn(4, 1, generator=generator)
+    model = nn.Linear(4, 1)
+    nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    return Program(model, (X, y), nn.MSELoss(), optimizer, val=(X, y), batch_size=64, epochs=epochs)
+
+
+def test_few_steps_follow_the_gradient_for_the_same_time():
+    given = linear(rate=0.002, epochs=300)
+    whole, _ = run(given, steps=300, share=1.0)
+    short, meter = run(given, steps=30, share=1.0)
+    opening, _ = run(given, steps=30, share=0.0)
+    assert short.factor == 10 and whole.factor == 1 and len(short.losses) == 30
+    assert short.losses[-1] == pytest.approx(whole.losses[-1], rel=0.05)
+    assert opening.losses[-1] > 2 * whole.losses[-1]  # the control: the first steps alone tell something else
+    assert 30 < meter.spent < 34
+
+
+def test_an_opening_is_the_training_itself():
+    given = program()
+    found, _ = run(given, steps=12, share=0.0, seed=3)
+    torch.manual_seed(3)
+    model = private(given).model
+    optimizer = given.optimizer(model.parameters())
+    losses = []
+    from trainwell.training.batches import InMemory
+
+    for (x, y), _ in zip(InMemory(given.train, 20, True, 3, torch.device("cpu")).epoch(1), range(10), strict=False):
+        optimizer.zero_grad()
+        loss = given.loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert found.losses[:10] == losses
+
+
+def test_what_does_not_end_is_no_score():
+    found, _ = run(program(rate=1e6), steps=20, share=0.0)
+    assert not found.finite and found.score == 0.0 and len(found.losses) < 20
+    broken, _ = run(program(net=nn.Linear(5, 3)), steps=20, share=0.0)
+    assert "RuntimeError" in broken.error and not broken.finite and broken.losses == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 40),
+        lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda i: min(1.0, (i + 1) / 10)),
+        lambda o: torch.optim.lr_scheduler.StepLR(o, 7, 0.5),
+    ],
+)
+def test_multipliers_are_those_of_the_schedule(schedule):
+    given = program(scheduler=schedule)
+    optimizer = given.optimizer(given.model.parameters())
+    scheduler = schedule(optimizer)
+    rates = []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert_close(torch.tensor(rate_multipliers(given, 40)), torch.tensor(rates, dtype=torch.float64) / 0.05)
+
+
+def test_a_schedule_that_is_an_instance_is_read_and_not_stepped():
+    net = nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    given = program(net=net, optimizer=optimizer, scheduler=scheduler)
+    assert rate_multipliers(given, 3).tolist() == [1.0, 0.5, 0.25]
+    assert scheduler.last_epoch == 0 and optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_windows_keep_the_time():
+    values = np.linspace(1, 0, 103)
+    pressed = compressed(values, 10)
+    assert len(pressed) == 10 and pressed.mean() * 103 == pytest.approx(values.sum(), rel=0.01)
+    assert compressed(values, 200) is values
+
+
+def test_looks_are_spread_and_the_last_is_at_the_end():
+    found, _ = run(program(), steps=20, share=1.0, looks=4)
+    assert [look[0] for look in found.looks] == [5, 10, 15, 20]
+    assert found.score == found.looks[-1][2] > 0.8 and math.isfinite(found.norms[-1])
