@@ -108,7 +108,8 @@ def saved() -> dict[str, Any]:
 
 
 def save(truth: dict[str, Any]) -> None:
-    OUT.write_text(json.dumps({name: truth[name] for name in sorted(truth)}, indent=1) + "\n")
+    lines = [f"{json.dumps(name)}: {json.dumps(truth[name])}" for name in sorted(truth)]  # a line each: diffs are short
+    OUT.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def census(known: dict[str, SuiteProgram], truth: dict[str, Any]) -> str:

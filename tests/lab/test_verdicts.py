@@ -21,7 +21,7 @@ IN_PART = {
     "N17": "decorrelating takes more steps than batch norm on a small net",
 }
 QUICKEST = ("S08", "S09", "S11", "S15", "N02", "N05", "N18", "N19")
-DATA = ("S06", "S18", "N03")  # of $TRAINWELL_DATA
+DATA = ("S06", "S18", "N03", "R01", "R04")  # of $TRAINWELL_DATA
 
 
 def check_verdict(name, seed):

@@ -49,6 +49,13 @@ def test_pages_show_what_is_known_and_escape_it():
     assert 'href="x01.html"' in index and 'class="badge unsound"' in index
 
 
+def test_a_control_with_other_checks_stands_beside_those_of_its_name():
+    other = {**CHECK, "name": "another", "worst": {"value": 7.25, "reference": 1.0, "error": 0.5}}
+    result = {**RESULT, "checks": [CHECK, other], "control": [{**other, "passed": False}]}
+    page = render_claim(result)
+    assert "7.25 ± 0.5 ✗" in page and page.count("✗") == 1
+
+
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="chromium-headless-shell is not installed")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_overflows(tmp_path, width):

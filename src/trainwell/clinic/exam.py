@@ -162,9 +162,10 @@ def _findings(reasoned: Reasoned) -> list[Finding]:
         own = CODES[trial.suspicion.code].explains | trial.suspicion.explains
         gone = [s.code for s in reasoned.suspected if s.code not in accepted and (s.code in own or s.code not in still)]
         causes.append(_cause(trial, tuple(dict.fromkeys(gone))))
-    if not reasoned.accepted and reasoned.level is None:
+    if reasoned.level is None and reasoned.subject.first_step.error:
         causes.append(_crash(reasoned))
-    folded = {code for cause in causes for code in cause.symptoms} | set(accepted)
+    causes += [_uncured(s) for s in reasoned.suspected if s.certain and not s.cures and s.code not in accepted]
+    folded = {code for cause in causes for code in (cause.code, *cause.symptoms)}
     rest = [_aside(s) for s in reasoned.suspected if s.code not in folded]
     return sorted(causes, key=lambda f: -f.loss) + rest
 
@@ -182,6 +183,13 @@ def _cause(trial: Trial, symptoms: tuple[str, ...]) -> Finding:
     return Finding(
         s.code, severity(loss), s.where, s.message, evidence, symptoms, trial.cure, CODES[s.code].because, loss
     )
+
+
+def _uncured(suspicion: Suspicion) -> Finding:
+    """A defect by itself that nothing here mends."""
+    s = suspicion
+    because = CODES[s.code].because
+    return Finding(s.code, severity(s.loss), s.where, s.message, s.evidence, (), None, because, s.loss)
 
 
 def _crash(reasoned: Reasoned) -> Finding:

@@ -138,7 +138,7 @@ def _revive(found: Reasoned) -> bool:
         found.suspected += [s for s in seen if s.code not in {old.code for old in found.suspected}]
         found.remaining = seen
         for suspicion in seen:
-            cure = next((c for c in suspicion.cures if _step_error(found.subject, c) != first.error), None)
+            cure = next((c for c in suspicion.cures if _step_error(found.subject, c, first.error) != first.error), None)
             if cure is not None:
                 broken = Rehearsal(error=first.error)
                 certain = replace(suspicion, certain=True)
@@ -150,11 +150,12 @@ def _revive(found: Reasoned) -> bool:
     return not found.subject.first_step.error
 
 
-def _step_error(subject: Subject, cure: Cure) -> str:
+def _step_error(subject: Subject, cure: Cure, before: str) -> str:
+    """What a step of the cured program raises; ``before`` where the cure does not fit this program."""
     try:
         return subject.cured(cure).first_step.error
-    except Exception as error:  # a cure that does not fit this program mends nothing
-        return f"the cure failed: {error}"
+    except Exception:
+        return before
 
 
 def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:

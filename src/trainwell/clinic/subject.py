@@ -141,9 +141,8 @@ class Subject:
 
     def rehearse(self, cure: Cure | None = None, **how: Any) -> Rehearsal:
         """Train a copy, cured or not; arguments of ``rehearsal.rehearse``: ``steps``, ``share``, ``looks`` …"""
-        program = self.fresh()
+        program = self.fresh() if cure is None else self._applied(cure)
         if cure is not None:
-            program = cure.apply(program)
             other = replace(self.program, train=program.train, val=program.val)
             same = other.train is self.program.train and other.val is self.program.val
             scored = self.scored if same else Subject(other, self.meter).scored
@@ -153,7 +152,12 @@ class Subject:
 
     def cured(self, cure: Cure) -> "Subject":
         """The subject that the cure makes of this one."""
-        return Subject(cure.apply(self.fresh()), self.meter, seed=self.seed, effort=self.effort)
+        return Subject(self._applied(cure), self.meter, seed=self.seed, effort=self.effort)
+
+    def _applied(self, cure: Cure) -> Program:
+        """The cured program; what the cure draws follows from the seed alone."""
+        torch.manual_seed(self.seed)
+        return cure.apply(self.fresh())
 
 
 def _first_step(program: Program, batches: Any, seed: int) -> FirstStep:

@@ -29,6 +29,7 @@ MEANING = {
     "crashed": "The experiment did not come to its end.",
     "not run": "Something that the experiment needs is missing, data mostly.",
 }
+MARKS = {True: "✓", False: "✗"}
 RELATIONS = {"equals": "=", "at_least": "≥", "at_most": "≤"}
 Result = Mapping[str, Any]
 
@@ -111,8 +112,7 @@ def _row(result: Result) -> dict[str, Any]:
 def _checks(result: Result) -> list[dict[str, Any]]:
     """The checks in words, with the same check of the control beside each."""
     rows = []
-    for place, check in enumerate(result["checks"]):
-        other = result["control"][place]
+    for check, other in zip(result["checks"], _beside(result), strict=True):
         tolerance = check["tolerance"]
         rows.append(
             {
@@ -125,12 +125,20 @@ def _checks(result: Result) -> list[dict[str, Any]]:
                 else f"± {tolerance:g}"
                 if check["absolute"]
                 else f"± {100 * tolerance:.3g} %",
-                "control": _measured(other["worst"]),
-                "control_passed": other["passed"],
+                "control": "" if other is None else f"{_measured(other['worst'])} {MARKS[other['passed']]}",
                 "many": isinstance(check["value"], list),
             }
         )
     return rows
+
+
+def _beside(result: Result) -> list[dict[str, Any] | None]:
+    """The control's check for each: by place, or by name where the control has other checks; None if it has none."""
+    checks, control = result["checks"], result.get("control", [])
+    if len(checks) == len(control):
+        return list(control)
+    named = {check["name"]: check for check in control}
+    return [named.get(check["name"]) for check in checks]
 
 
 def _measured(worst: Mapping[str, Any]) -> str:

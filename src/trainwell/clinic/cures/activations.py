@@ -14,7 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
-from trainwell.clinic.cures.initialization import redraw_
+from trainwell.clinic.cures.initialization import drawn_anew, redraw_
 from trainwell.clinic.cures.surgery import replace_module
 from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import FUNCTIONS, canonical_name
@@ -74,6 +74,7 @@ def exchange_activations(subject: Subject, names: Iterable[str], instead: str = 
     shown = INSTEAD[instead]()
     changes = tuple(Change(f"model.{chain.layers[i].path}", chain.layers[i].name, f"nn.{shown}") for i in places)
     also = ", weights drawn anew" if redraw else ""
+    changes += (drawn_anew(),) if redraw else ()
     return Cure(f"{instead} in place of {' and '.join(names).lower()}{also}", changes, apply)
 
 

@@ -36,8 +36,7 @@ def redraw(
         return program
 
     where = "all layers" if paths is None else ", ".join(sorted(paths)[:3]) + (" …" if len(paths) > 3 else "")
-    after = f"trainwell.init.apply_(model, {scheme!r}, example=X[:2])"
-    return Cure(f"draw the weights anew ({scheme}): {where}", (Change("model.weights", "as drawn", after),), apply)
+    return Cure(f"draw the weights anew ({scheme}): {where}", (drawn_anew(scheme),), apply)
 
 
 def zero_biases(subject: Subject, paths: Collection[str]) -> Cure:
@@ -106,6 +105,11 @@ def drawable(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             inside = (*inside, f"{path}.")
         if isinstance(module, (*_OWN_RULE, nn.Embedding)) or kind_of(module) in ("linear", "conv"):
             yield path, module
+
+
+def drawn_anew(scheme: str = "kaiming") -> Change:
+    """The change that says so, beside others of a cure."""
+    return Change("model.weights", "as drawn", f"trainwell.init.apply_(model, {scheme!r}, example=X[:2])")
 
 
 def raw_weights(model: nn.Module) -> dict[str, nn.Parameter]:

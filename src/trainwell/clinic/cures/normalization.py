@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from trainwell.clinic.cure import Change, Cure
-from trainwell.clinic.cures.initialization import redraw_
+from trainwell.clinic.cures.initialization import drawn_anew, redraw_
 from trainwell.clinic.cures.surgery import replace_module
 from trainwell.clinic.subject import Subject
 from trainwell.training.program import Program
@@ -31,7 +31,7 @@ def normalize_layers(subject: Subject, paths: list[str]) -> Cure:
         Change(f"model.{path}", (old := model.get_submodule(path)), f"nn.Sequential({old}, {_norm(old, small)})")
         for path in paths
     )
-    return Cure(f"normalize behind {len(paths)} layers", changes, apply)
+    return Cure(f"normalize behind {len(paths)} layers", (*changes, drawn_anew()), apply)
 
 
 def hidden_layers(subject: Subject) -> list[str]:

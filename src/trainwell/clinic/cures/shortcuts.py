@@ -5,7 +5,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from trainwell.clinic.cure import Change, Cure
-from trainwell.clinic.cures.initialization import redraw_
+from trainwell.clinic.cures.initialization import drawn_anew, redraw_
 from trainwell.clinic.cures.surgery import replace_module
 from trainwell.clinic.subject import Subject
 from trainwell.training.program import Program
@@ -36,6 +36,7 @@ def add_shortcuts(subject: Subject, paths: list[str], *, redraw: bool = True) ->
         return replace(program, model=model)
 
     changes = tuple(Change(f"model.{path}", "layer(x)", f"x + {scale:.2g} * layer(x)") for path in paths)
+    changes += (drawn_anew(),) if redraw else ()
     return Cure(f"shortcuts past {len(paths)} layers", changes, apply)
 
 

@@ -1,5 +1,6 @@
 """The learning rate: too high by the first steps as they are, too low by the whole training rehearsed."""
 
+import math
 from collections.abc import Iterator
 
 from trainwell.clinic.cures.settings import set_rate
@@ -8,6 +9,7 @@ from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0  # reads the rehearsals
+TOWERING = 100.0  # a loss so many times its start is far beyond the edge
 GOOD = 0.9  # score of a rehearsal that no rate needs to better
 
 
@@ -23,7 +25,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         seen = "not finite" if not opening.finite else "higher than at the start" if opening.descent < 0 else "leaping"
         yield Suspicion(
             "lr-too-high", "optimizer.lr", f"At the rate {rate:g} the loss is {seen} after the first steps.", evidence,
-            prior=0.8 if not opening.finite else 0.6, cures=tuple(set_rate(subject, rate / by) for by in (10.0, 100.0)),
+            prior=0.8 if not opening.finite else 0.6,
+            cures=tuple(set_rate(subject, rate / by) for by in _divisors(subject)),
         )  # fmt: skip
         return
     if whole.finite and (all_of_it.descent < 0.5 or all_of_it.falling > 0.15):
@@ -39,3 +42,10 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "lr-too-high", "optimizer.lr", f"The rate {rate:g} is at the edge of what the curvature bears.", evidence,
             prior=0.3, cures=(set_rate(subject, rate / 10.0),),
         )  # fmt: skip
+
+
+def _divisors(subject: Subject) -> tuple[float, ...]:
+    """What to divide the rate by, the likeliest first: the more, the faster the loss took off."""
+    losses = subject.opening.losses
+    towering = not losses or not math.isfinite(max(losses)) or max(losses) > TOWERING * abs(losses[0])
+    return (100.0, 1000.0, 10.0) if towering else (10.0, 100.0)

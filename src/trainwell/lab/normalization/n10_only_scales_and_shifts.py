@@ -50,7 +50,7 @@ class Setting:
     seed: int = 0
 
 
-QUICK = Setting("digits", pictures=1200, tested=359, shrink=1, nets=4, blocks=1, width=12, steps=150, batch=40)
+QUICK = Setting("digits", pictures=1200, tested=359, shrink=1, nets=3, blocks=1, width=8, steps=100, batch=32)
 FULL = Setting("cifar10", 40_000, 10_000, shrink=1, nets=2, blocks=3, width=16, steps=3000, batch=128)
 
 

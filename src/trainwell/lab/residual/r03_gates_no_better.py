@@ -64,7 +64,7 @@ class Setting:
 
 
 QUICK = Setting(nets=6, data="digits", pictures=1258, test=359, steps=500, depth=20, width=16)
-FULL = Setting(nets=5, data="mnist", pictures=60000, test=10000, steps=10000, depth=50, width=50, batch=64)
+FULL = Setting(nets=5, data="mnist", pictures=55000, test=10000, steps=10000, depth=50, width=50, batch=64)
 
 
 @dataclass(frozen=True)

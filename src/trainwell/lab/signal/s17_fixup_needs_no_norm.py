@@ -10,9 +10,9 @@ factor, at 1, of each branch make up for those of a normalization; they learn at
 code for CIFAR-10.
 
 The blocks are dense: linear, ReLU, linear. “Trains” is read as: within two points of the test accuracy of the same net
-with batch normalization in its branches and before the classifier. Each has the rate with the lowest training loss out
-of the same four, 0.03 … 1. Rates so small that He's net would keep finite numbers are not normal, and not tried. Fixup
-bears the rate 0.1 and not 0.3 here, batch normalization all four: normal is not as high.
+with batch normalization in its branches and before the classifier. The normal rate is 0.1, that of the first residual
+nets with batch normalization (He et al. 2016), for all alike; at 0.3, which batch normalization bears, single nets with
+Fixup are lost here.
 
 Decks: R T
 Control: He's weights in place of Fixup's, scalar biases and factors alike.
@@ -52,9 +52,8 @@ FORMULA = r"""
 E\, x_L^2 = (1 + g)^L\, E\, x_0^2, \quad g = 1 \ \mathrm{(He)}, \quad g = 0 \ \mathrm{(Fixup)}
 W_1 = L^{-1/(2m - 2)} \cdot \mathrm{He}, \quad W_2 = 0, \quad W_{\mathrm{classifier}} = 0
 """
-RATES = (0.03, 0.1, 0.3, 1.0)
+RATE = 0.1
 CLOSE = 0.02  # “within two points”
-PILOTS = 2  # nets for each rate, before one is chosen
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # of the full setting
 
 
@@ -65,7 +64,6 @@ class Setting:
     test: int
     nets: int
     passes: int
-    short: int  # passes before the rate is chosen
     blocks: int = 50
     width: int = 16
     batch: int = 32
@@ -74,9 +72,9 @@ class Setting:
     seed: int = 0
 
 
-QUICK = Setting("digits", 1200, 350, nets=10, passes=15, short=3)
+QUICK = Setting("digits", 1200, 350, nets=10, passes=15)
 # ResNet-110 and all pictures; the rate stays constant, no momentum, pictures are neither flipped nor cropped.
-FULL = Setting("cifar10", 50000, 10000, nets=2, passes=60, short=4, blocks=54, batch=128, convolutional=True)
+FULL = Setting("cifar10", 45000, 10000, nets=2, passes=60, blocks=54, batch=128, convolutional=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class Measured:
     own: Array  # test accuracy of each net with Fixup, or in the control with He's weights, at the best rate
     batch: Array  # with batch normalization
     he: Array  # with He's weights, and no normalization
-    rates: dict[str, float]  # the best
     growth: Array  # mean factor on ‖x‖² of each block: He's, the same with 2/n everywhere, own; shape (3, blocks)
     factor: float  # own standard deviation of W_1 over He's
     setting: Setting
@@ -95,16 +92,14 @@ class Measured:
 def measure(setting: Setting, cause: bool) -> Measured:
     own: Kind = "fixup" if cause else "he"
     kinds: list[Kind] = [own, "batch", "he"]
-    trained = {kind: _at_best_rate(setting, kind) for kind in kinds}
-    rates: dict[str, float] = {kind: rate for kind, (_, rate) in trained.items()}
+    trained = {kind: _trained(setting, kind) for kind in kinds}
     generator = torch.Generator().manual_seed(setting.seed)
     x = torch.randn(setting.drawn, setting.width, 1, generator=generator)
     he, unlike = (crowd(k, setting.drawn, 1, setting.width, setting.blocks, generator) for k in ("he", own))
     factors = torch.stack([growth(he, x), growth(he, x, 2**0.5), growth(unlike, x)]).double().mean(2).numpy()
     first = torch.stack([next(m for m in b.modules() if isinstance(m, Maps)).weight.detach() for b in _blocks(unlike)])
     factor = float(first.square().mean() / weight_variance("kaiming", setting.width, setting.width)) ** 0.5
-    accuracy = {kind: found for kind, (found, _) in trained.items()}
-    return Measured(accuracy[own], accuracy["batch"], accuracy["he"], rates, factors, factor, setting)
+    return Measured(trained[own], trained["batch"], trained["he"], factors, factor, setting)
 
 
 def _blocks(model: nn.Sequential) -> list[Residual]:
@@ -112,37 +107,32 @@ def _blocks(model: nn.Sequential) -> list[Residual]:
 
 
 @functools.cache  # the nets with batch normalization and with He's weights are the same with the cause and without
-def _at_best_rate(setting: Setting, kind: Kind) -> tuple[Array, float]:
-    """Test accuracies, shape (nets,), at the rate with the lowest training loss of pilots, and that rate."""
+def _trained(setting: Setting, kind: Kind) -> Array:
+    """Test accuracies after training, shape (nets,)."""
     pictures = labelled_pictures(setting.data, setting.pictures, setting.test, setting.seed)
     run = _convolutional if setting.convolutional else _dense
     generator = torch.Generator().manual_seed(setting.seed)
-    loss, _ = run(setting, kind, pictures, torch.tensor(RATES).repeat(PILOTS), setting.short, generator)
-    means = loss.reshape(PILOTS, len(RATES)).mean(0)
-    rate = RATES[int(np.argmin(np.nan_to_num(means, nan=np.inf)))]
-    _, found = run(setting, kind, pictures, torch.full((setting.nets,), rate), setting.passes, generator)
-    return found, rate
+    return run(setting, kind, pictures, torch.full((setting.nets,), RATE), setting.passes, generator)
 
 
 def _dense(
     setting: Setting, kind: Kind, pictures: Pictures, rates: torch.Tensor, passes: int, generator: torch.Generator
-) -> tuple[Array, Array]:
-    """Losses in the last pass and test accuracies of one net for each rate."""
+) -> Array:
+    """Test accuracies of one net for each rate."""
     flat = pictures.flat
     model = crowd(kind, len(rates), flat.X.shape[1], setting.width, setting.blocks, generator)
-    losses = train(model, flat, rates, passes, setting.batch, generator)[-1]
-    found = accuracies(model, flat.X_test, flat.y_test, len(rates))
-    return losses.double().numpy(), found.double().numpy()
+    train(model, flat, rates, passes, setting.batch, generator)
+    return accuracies(model, flat.X_test, flat.y_test, len(rates)).double().numpy()
 
 
 def _convolutional(
     setting: Setting, kind: Kind, pictures: Pictures, rates: torch.Tensor, passes: int, generator: torch.Generator
-) -> tuple[Array, Array]:
+) -> Array:
     """The same of ResNets, one after the other."""
     X, y, X_test, y_test = (part.to(DEVICE) for part in (pictures.X, pictures.y, pictures.X_test, pictures.y_test))
     block, norm = ("fixup", None) if kind == "fixup" else ("basic", "batch" if kind == "batch" else "none")
     steps = len(X) // setting.batch
-    losses, found = [], []
+    found = []
     for rate in rates.tolist():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
@@ -151,10 +141,9 @@ def _convolutional(
         net.to(DEVICE)
         for number in (p for m in net.modules() if isinstance(m, ScalarScale | ScalarShift) for p in m.parameters()):
             number.register_hook(lambda slope: SCALARS * slope)
-        curve = descend(net, X, y, rate=rate, steps=passes * steps, batch=setting.batch, generator=generator)
-        losses.append(float(np.mean(curve[-steps:])))
+        descend(net, X, y, rate=rate, steps=passes * steps, batch=setting.batch, generator=generator)
         found.append(accuracy(net, X_test, y_test))
-    return np.array(losses), np.array(found)
+    return np.array(found)
 
 
 def check(measured: Measured) -> list[Check]:
