@@ -74,7 +74,7 @@ def exchange_activations(subject: Subject, names: Iterable[str], instead: str = 
     shown = INSTEAD[instead]()
     changes = tuple(Change(f"model.{chain.layers[i].path}", chain.layers[i].name, f"nn.{shown}") for i in places)
     also = ", weights drawn anew" if redraw else ""
-    changes += (drawn_anew(),) if redraw else ()
+    changes += (drawn_anew(),) if redraw and changes else ()
     return Cure(f"{instead} in place of {' and '.join(names).lower()}{also}", changes, apply)
 
 

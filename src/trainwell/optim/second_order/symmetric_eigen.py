@@ -14,7 +14,8 @@ def symmetric_eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
         matrix: shape (…, n, n), finite, symmetric up to rounding.
     """
     largest = matrix.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
-    scaled = matrix / largest
+    scale = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)  # a power of two rounds nothing
+    scaled = matrix / scale
     try:
         values, vectors = torch.linalg.eigh(scaled)
     except torch.linalg.LinAlgError:
@@ -23,4 +24,4 @@ def symmetric_eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
         except torch.linalg.LinAlgError:
             vectors, values, _ = torch.linalg.svd(scaled.double())
             values, vectors = values.flip(-1), vectors.flip(-1)
-    return values.to(matrix.dtype).clamp_min(0) * largest.squeeze(-1), vectors.to(matrix.dtype)
+    return values.to(matrix.dtype).clamp_min(0) * scale.squeeze(-1), vectors.to(matrix.dtype)
