@@ -19,7 +19,6 @@ from trainwell.clinic.subject import OPENING, WHOLE, Subject
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
 ALIKE = 0.05  # gains that chance alone may order
 ROUNDS = 4
-SCORING = 8  # passes that a score of both parts costs, about
 LOOKING = 30  # passes of the probes that look before a step is taken
 WELL = 0.93  # score of both parts from which the whole rehearsal needs no other beside it
 CAUTIOUS = 3.0  # factor from which a rehearsal that fails is tried again more slowly
@@ -62,6 +61,7 @@ class Reasoned:
         suspected: all that was suspected of the program as given, the likeliest first.
         remaining: what is still suspected of the cured one.
         trials: all cures tried.
+        failed: cures that could not be applied, and why.
         level: of the program as given; None where it does not run.
         cured: of the cured one.
     """
@@ -71,6 +71,7 @@ class Reasoned:
     suspected: list[Suspicion] = field(default_factory=list)
     remaining: list[Suspicion] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     level: Level | None = None
     cured: Level | None = None
 
@@ -109,7 +110,7 @@ def level_of(subject: Subject) -> Level:
     if min(whole.train_score, whole.score) >= WELL:
         return levels[0]
     levels.append(Level(subject.opening, {"steps": round(OPENING * subject.effort), "share": 0.0}))
-    affordable = subject.meter.left > 2 * (WHOLE * subject.effort + SCORING)
+    affordable = subject.meter.left > 2 * (WHOLE * subject.effort + subject.scoring)
     if (
         affordable
         and whole.factor > CAUTIOUS
@@ -174,11 +175,12 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
             if room < NOTABLE and not suspicion.certain and suspicion.code not in GENERALIZING:
                 break
             how = _alike(level, cure)
-            if found.subject.meter.left < how["steps"] + SCORING:
+            if found.subject.meter.left < how["steps"] + found.subject.scoring:
                 continue
             try:
                 run = found.subject.rehearse(cure, **how)
-            except Exception:  # a cure that does not fit this program mends nothing
+            except Exception as error:  # a cure that does not fit this program mends nothing
+                found.failed.append(f"{cure.name}: {type(error).__name__}: {error}")
                 continue
             trial = Trial(suspicion, cure, level, run, gain_of(suspicion.code, level.run, run))
             trials.append(trial)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.cure import Cure
-from trainwell.clinic.meter import Meter
+from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built, parameters_covered, private
 from trainwell.clinic.rehearsal import Rehearsal, Sample, endless, rehearse
 from trainwell.nn.tracer import trace
@@ -82,6 +82,11 @@ class Subject:
         return Sample(self.program.train, self.program.batch_size), (
             None if val is None else Sample(val, self.program.batch_size)
         )
+
+    @cached_property
+    def scoring(self) -> float:
+        """Passes that a score of both parts costs."""
+        return FORWARD * sum(part.batches for part in self.scored if part is not None)
 
     @cached_property
     def batches(self) -> Any:

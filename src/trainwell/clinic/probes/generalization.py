@@ -65,7 +65,7 @@ class Small:
     def run(self) -> Rehearsal | None:
         """A rehearsal with several looks at the validation samples, or None where the samples are not in memory."""
         subject, train = self.subject, self.subject.program.train
-        if not isinstance(train, tuple | list) or subject.meter.left < 3 * STEPS:
+        if not isinstance(train, tuple | list) or subject.meter.left < 3 * STEPS + LOOKS * subject.scoring:
             return None
         n = subject.batches.n
         keep = max(2 * subject.program.batch_size, n * STEPS // max(STEPS, subject.steps))
