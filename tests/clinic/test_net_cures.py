@@ -10,8 +10,9 @@ from trainwell.clinic.cures.normalization import hidden_layers, normalize_layers
 from trainwell.clinic.cures.optimizer_parameters import plain_lists, register_lists, train_everything, unfreeze
 from trainwell.clinic.cures.shortcuts import Shortcut, add_shortcuts, keeping
 from trainwell.clinic.meter import Meter
-from trainwell.clinic.private import Adjusted, EveryParameter, Rebuilt, built, moved_to, parameters_covered, private
+from trainwell.clinic.private import Adjusted, EveryParameter, built, parameters_covered, private
 from trainwell.clinic.subject import Subject
+from trainwell.training.rebuilt_optimizer import Rebuilt, moved_to
 
 
 def subject_of(given) -> Subject:

@@ -5,7 +5,8 @@ import torch
 from sick_programs import program
 from torch import nn
 
-from trainwell.clinic.private import Adjusted, Rebuilt, adjust, built, parameters_covered, private
+from trainwell.clinic.private import Adjusted, adjust, built, parameters_covered, private
+from trainwell.training.rebuilt_optimizer import Rebuilt
 
 
 def two_groups(net):

@@ -25,8 +25,25 @@ def test_the_loss_inside_a_standardized_one_is_found():
 
 def test_the_original_keeps_its_reduction():
     loss = nn.CrossEntropyLoss()
-    per_sample(loss)
+    per_sample(loss)(torch.randn(4, 3), torch.arange(4) % 3)
     assert loss.reduction == "mean"
+    with pytest.raises(IndexError):
+        per_sample(loss)(torch.randn(4, 3), torch.full((4,), 7))
+    assert loss.reduction == "mean"
+
+
+def test_a_learned_loss_keeps_its_weights():
+    class Scaled(nn.MSELoss):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, output, target):
+            return self.scale * super().forward(output, target)
+
+    loss = Scaled()
+    per_sample(loss)(torch.ones(4, 1), torch.zeros(4, 1)).sum().backward()
+    assert_close(loss.scale.grad, torch.tensor(4.0))
 
 
 def test_functions_and_modules_of_several_losses_have_none():

@@ -11,7 +11,6 @@ from trainwell.cli.display import shown
 from trainwell.errors import InputError
 
 DOES = ("list", "run", "all")
-MARKS = {True: "✓", False: "✗"}
 
 
 def lab(
@@ -135,6 +134,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """One result: claim, checks, verdict."""
+    from trainwell.report.gallery_page import MARKS
+
     rows = [[MARKS[c["passed"]], c["about"], c["name"], *_numbers(c)] for c in result["checks"]]
     heading = ["", "about", "check", "measured", "", "reference", "tolerance"]
     told = [f"{result['id']}  {result['claim']}", ""]
@@ -148,7 +149,7 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 
 def _numbers(check: dict[str, Any]) -> list[str]:
-    from trainwell.lab.experiment import RELATIONS
+    from trainwell.report.gallery_page import RELATIONS
 
     tolerance = f"{check['tolerance']:g}" if check["absolute"] else f"{100 * check['tolerance']:.3g} %"
     worst = check["worst"]

@@ -3,7 +3,6 @@
 torch is imported only where a net is built.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from trainwell.cli.built_model import builder
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.theory.activation_moments import NONLINEARITIES, nonlinearity
 from trainwell.theory.chain import Chain
 from trainwell.theory.critical_point import critical
@@ -34,11 +34,7 @@ def known(what: str, name: str, names: tuple[str, ...]) -> None:
         InputError: with the nearest one.
     """
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        raise InputError(
-            f"{what}={name!r} is not known.",
-            f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(names)}.",
-        )
+        raise InputError(f"{what}={name!r} is not known.", nearest(name, names, f"Use one of {', '.join(names)}."))
 
 
 def at_least(what: str, value: float, least: float) -> None:

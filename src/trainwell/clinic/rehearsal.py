@@ -10,7 +10,6 @@ import copy
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built
 from trainwell.clinic.quality import first_tensor, quality
-from trainwell.training.batches import all_steps, as_tensor, mapped, source
+from trainwell.training.batches import all_steps, as_tensor, as_tensors, endless, mapped, source
 from trainwell.training.modes import evaluating, frozen, set_training
 from trainwell.training.program import Program, leaves
 from trainwell.training.step import Forward, Stepper
@@ -174,14 +173,6 @@ def compressed(values: np.ndarray, steps: int) -> np.ndarray:
     return np.array([values[a:b].mean() for a, b in itertools.pairwise(ends)])
 
 
-def endless(batches: Any) -> Iterator[Any]:
-    """Batches of one epoch after the other."""
-    epoch = 0
-    while True:
-        epoch += 1
-        yield from batches.epoch(epoch)
-
-
 @torch.no_grad()
 def answers(model: nn.Module, x: Any, size: int = 256) -> Tensor:
     """The model's predictions in evaluation mode, a chunk of samples at a time."""
@@ -208,7 +199,7 @@ def _gathered(data: Any, batch_size: int, most: int) -> tuple[Any, Tensor]:
     if isinstance(data, tuple | list):
         n = len(data[1])
         rows = torch.from_numpy(np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)))
-        x = mapped(_as_tensors(data[0]), lambda t: t[rows.to(t.device)])
+        x = mapped(as_tensors(data[0]), lambda t: t[rows.to(t.device)])
         y = as_tensor(data[1])
         return x, y[rows.to(y.device)]
     batches = source(data, batch_size, False, 0, torch.device("cpu"))
@@ -222,9 +213,3 @@ def _gathered(data: Any, batch_size: int, most: int) -> tuple[Any, Tensor]:
     if isinstance(first, Tensor):
         return torch.cat([b[0] for b in seen]), torch.cat([b[1] for b in seen])
     return first, seen[0][1]
-
-
-def _as_tensors(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {key: as_tensor(value) for key, value in x.items()}
-    return tuple(as_tensor(value) for value in x) if isinstance(x, tuple) else as_tensor(x)

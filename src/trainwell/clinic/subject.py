@@ -11,15 +11,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built, parameters_covered, private
-from trainwell.clinic.rehearsal import Rehearsal, Sample, endless, rehearse
+from trainwell.clinic.rehearsal import Rehearsal, Sample, rehearse
 from trainwell.nn.tracer import trace
 from trainwell.theory.chain import Chain
-from trainwell.training.batches import all_steps, mapped, source
+from trainwell.training.batches import all_steps, endless, mapped, source
 from trainwell.training.modes import frozen, set_training
 from trainwell.training.program import Program
 from trainwell.training.step import Forward, parts
@@ -198,8 +198,3 @@ def _first_step(program: Program, batches: Any, seed: int) -> FirstStep:
 
 def _detached(output: Any) -> Any:
     return mapped(output, lambda t: t.detach())
-
-
-def module_at(model: nn.Module, path: str) -> nn.Module:
-    """The module of this path; "" is the model itself."""
-    return model.get_submodule(path)

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from trainwell.nn.measured_signal import mean_and_error as over_first_axis
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -76,5 +78,4 @@ def accuracy(model: nn.Module, X: Tensor, y: Tensor, *, batch: int = 1000) -> fl
 
 def mean_and_error(values: ArrayLike | Sequence[float], axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Mean over an axis of independent runs (two or more), and its standard error."""
-    runs = np.asarray(values, float)
-    return runs.mean(axis), runs.std(axis, ddof=1) / runs.shape[axis] ** 0.5
+    return over_first_axis(np.moveaxis(np.asarray(values, float), axis, 0))

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 HOLDS, IN_PART, FAILS, DEFECT = "holds", "in part", "fails", "defect"
-RELATIONS = {"equals": "=", "at_least": "≥", "at_most": "≤"}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The loss of each sample, from a mean-reduced loss, for sample weights and for showing the worst samples."""
 
-import copy
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,20 +15,24 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def per_sample(loss: Loss) -> Loss | None:
-    """A copy of ``loss`` that returns shape (n,), or None where the loss has no ``reduction`` to switch off.
+    """``loss`` without its mean, shape (n,), or None where the loss has no ``reduction`` to switch off.
 
-    Works for torch's losses and for modules that hold exactly one of them (:class:`StandardizedLoss`).
+    Works for torch's losses and for modules that hold exactly one of them (:class:`StandardizedLoss`). The loss itself
+    is called, whose reduction is "none" meanwhile: learned weights of it stay its own, and nothing is copied.
     """
     if not isinstance(loss, nn.Module):
         return None
-    unreduced = copy.deepcopy(loss)
-    reducing = [m for m in unreduced.modules() if isinstance(getattr(m, "reduction", None), str)]
+    reducing: list[Any] = [m for m in loss.modules() if isinstance(getattr(m, "reduction", None), str)]
     if len(reducing) != 1:
         return None
-    setattr(reducing[0], "reduction", "none")  # noqa: B010 - torch declares no such attribute on Module
 
     def each(output: Tensor, target: Tensor) -> Tensor:
-        values = unreduced(output, target)
+        usual = reducing[0].reduction
+        reducing[0].reduction = "none"
+        try:
+            values: Tensor = loss(output, target)
+        finally:
+            reducing[0].reduction = usual
         return values.flatten(1).mean(1) if values.dim() > 1 else values
 
     return each

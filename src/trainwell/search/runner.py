@@ -24,7 +24,7 @@ from trainwell.optim.scheduling.schedules import factor
 from trainwell.search.outcome import Entry, Look
 from trainwell.search.outcome import Trial as Tried
 from trainwell.training import stopping
-from trainwell.training.batches import Source, own_generators, source
+from trainwell.training.batches import Source, endless, own_generators, source
 from trainwell.training.checkpoint import random_state, set_random_state
 from trainwell.training.evaluation import ordered, score
 from trainwell.training.program import Program
@@ -99,7 +99,8 @@ class Runner:
             self.trial = Trial(program, setting.device, dtype=setting.dtype, channels_last=setting.channels_last)
             self._peaks = [group.get("lr") for group in self.trial.optimizer.param_groups]
             self.trial.step.everything = partial(_everything, program, setting)
-            self._batches = _endless(program, setting)
+            samples = source(program.train, program.batch_size, program.shuffle, setting.seed, setting.device)
+            self._batches = endless(samples)
             self._ready = True
         except Exception as error:
             self.end("failed", _told(error))
@@ -212,14 +213,6 @@ def full_batch(program: Program) -> Program:
     if not isinstance(program.train, tuple | list):
         raise ValueError("needs all samples in every step: give the training data as (X, y)")
     return replace(program, batch_size=len(program.train[1]), shuffle=False)
-
-
-def _endless(program: Program, setting: Setting) -> Iterator[Any]:
-    batches = source(program.train, program.batch_size, program.shuffle, setting.seed, setting.device)
-    epoch = 0
-    while True:
-        epoch += 1
-        yield from batches.epoch(epoch)
 
 
 def _everything(program: Program, setting: Setting) -> Iterator[Any]:

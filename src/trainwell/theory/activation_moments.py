@@ -5,10 +5,10 @@
 The list is one; whoever needs a gain, a fixed point or a phase takes the function from here.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable
 
+from trainwell.nearest_name import nearest
 from trainwell.theory.exponential_linear import SELU_ALPHA, SELU_SCALE, ExponentialLinear
 from trainwell.theory.gaussian_moments import Nonlinearity
 from trainwell.theory.piecewise import PiecewiseLinear, Sign, hard_tanh, shifted_relu
@@ -102,8 +102,7 @@ def nonlinearity(name: str, **parameters: float | str) -> Nonlinearity:
         1.0
     """
     if name not in _MAKERS:
-        near = difflib.get_close_matches(name, NONLINEARITIES, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(NONLINEARITIES)}."
+        hint = nearest(name, NONLINEARITIES, f"Use one of {', '.join(NONLINEARITIES)}.")
         raise ValueError(f"nonlinearity: {name!r} is not known. {hint}")
     known = tuple(inspect.signature(_MAKERS[name]).parameters)
     unknown = [key for key in parameters if key not in known]

@@ -14,11 +14,11 @@ Entries of an orthogonal matrix are not independent; in the limit of wide layers
 Source: the docstrings of ``trainwell.init``, scheme by scheme; torch's default is Glorot & Bengio 2010, eq. 1.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from trainwell.errors import InputError
+from trainwell.nearest_name import nearest
 from trainwell.theory.chain import Chain, Layer
 from trainwell.theory.critical_point import critical
 from trainwell.theory.gaussian_moments import Nonlinearity
@@ -91,8 +91,7 @@ def check_scheme(scheme: str) -> None:
         InputError: with the nearest name.
     """
     if scheme not in INITIALIZATIONS:
-        near = difflib.get_close_matches(scheme, INITIALIZATIONS, n=1)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"Use one of {', '.join(INITIALIZATIONS)}."
+        remedy = nearest(scheme, INITIALIZATIONS, f"Use one of {', '.join(INITIALIZATIONS)}.")
         raise InputError(f"Theory predicts nothing of init={scheme!r}.", remedy)
 
 

@@ -66,7 +66,7 @@ class InMemory:
         self, data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.device, growth: Growth = None
     ) -> None:
         x, *rest = data
-        self.data = (mapped(_tensors(x), lambda t: t), *(as_tensor(piece) for piece in rest if piece is not None))
+        self.data = (mapped(as_tensors(x), lambda t: t), *(as_tensor(piece) for piece in rest if piece is not None))
         self.n = len(leaves(self.data[0])[0])
         self.batch_size, self.shuffle, self.seed, self.device = batch_size, shuffle, seed, device
         self.batches, self.growth = last_batch(self.n, batch_size), growth
@@ -175,6 +175,14 @@ def source(data: Any, batch_size: int, shuffle: bool, seed: int, device: torch.d
     return InMemory(data, batch_size, shuffle, seed, device, growth)
 
 
+def endless(batches: Source) -> Iterator[Any]:
+    """Batches of one epoch after the other."""
+    epoch = 0
+    while True:
+        epoch += 1
+        yield from batches.epoch(epoch)
+
+
 def all_steps(program: Any, batches: Source) -> int:
     """Steps of the whole run, also where the batches grow."""
     if program.growth is None:
@@ -182,7 +190,8 @@ def all_steps(program: Any, batches: Source) -> int:
     return sum(last_batch(batches.n, program.growth(epoch)) for epoch in range(program.epochs))
 
 
-def _tensors(x: Any) -> Any:
+def as_tensors(x: Any) -> Any:
+    """X, or the members of a tuple or dict, as tensors over the same memory where possible."""
     if isinstance(x, Mapping):
         return {key: as_tensor(value) for key, value in x.items()}
     return tuple(as_tensor(value) for value in x) if isinstance(x, tuple) else as_tensor(x)

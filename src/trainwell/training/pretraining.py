@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from trainwell.errors import InputError
 from trainwell.nn import Predictor, trace
-from trainwell.training.batches import as_tensor, mapped, moved
+from trainwell.training.batches import as_tensors, mapped, moved
 from trainwell.training.modes import evaluating
 from trainwell.training.pretrainable import Plan, Target, plan
 from trainwell.training.program import leaves
@@ -153,15 +153,11 @@ class _Rows:
     """Shuffled batches of X, gathered one at a time."""
 
     def __init__(self, X: Any, batch_size: int, generator: torch.Generator, device: torch.device) -> None:
-        self.X = {k: as_tensor(v) for k, v in X.items()} if isinstance(X, dict) else self._tensors(X)
+        self.X = as_tensors(X)
         self.n = len(leaves(self.X)[0])
         if self.n < 2:
             raise ValueError(f"pretrain_: X has {self.n} rows. Give at least 2.")
         self.batch_size, self.generator, self.device = batch_size, generator, device
-
-    @staticmethod
-    def _tensors(X: Any) -> Any:
-        return tuple(as_tensor(value) for value in X) if isinstance(X, tuple) else as_tensor(X)
 
     def first(self, n: int) -> Any:
         return moved(mapped(self.X, lambda t: t[:n].clone()), self.device)

@@ -11,7 +11,7 @@ import torch
 from trainwell.errors import JobError
 from trainwell.optim.range_test import suggest_rate
 from trainwell.optim.second_order.guarded import NonFiniteStep
-from trainwell.training.batches import Source, source
+from trainwell.training.batches import endless, source
 from trainwell.training.machine import resolve_device
 from trainwell.training.program import Program
 from trainwell.training.trial import Trial, untouched
@@ -62,7 +62,7 @@ def search_rate(
             batches = source(program.train, program.batch_size, program.shuffle, seed + repeat, where)
             trial.step.everything = partial(batches.epoch, 1)
             progress = (lambda share, repeat=repeat: tell((repeat + share) / repeats)) if tell else None
-            rates, losses = range_test(trial, _endless(batches), progress)
+            rates, losses = range_test(trial, endless(batches), progress)
         first = first or (rates, losses)
         try:
             suggestions.append(suggest_rate(rates, losses))
@@ -94,13 +94,6 @@ def range_test(
         if tell:
             tell(i / STEPS)
     return rates[: len(losses)], losses
-
-
-def _endless(batches: Source) -> Iterator[Any]:
-    epoch = 0
-    while True:
-        epoch += 1
-        yield from batches.epoch(epoch)
 
 
 def _rounded(rate: float) -> float:

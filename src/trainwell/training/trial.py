@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from trainwell.errors import InputError
 from trainwell.training.batches import own_generators
 from trainwell.training.checkpoint import random_state, set_random_state
 from trainwell.training.modes import frozen, set_training
 from trainwell.training.program import Program, make_optimizer
+from trainwell.training.rebuilt_optimizer import rebuilder
 from trainwell.training.step import Forward, Stepper
 
 
@@ -74,16 +74,4 @@ def rebuilt(program: Program, model: torch.nn.Module) -> Optimizer:
     """The program's optimizer over another model's parameters, without state."""
     if not isinstance(program.optimizer, Optimizer):
         return make_optimizer(program, model)
-    if "module" in getattr(program.optimizer, "needs", ()):
-        raise InputError(
-            f"{type(program.optimizer).__name__} is built from its model, so that a copy cannot be made of it.",
-            "Give Program the optimizer as a callable with takes_model = True.",
-        )
-    names = {id(p): name for name, p in program.model.named_parameters()}
-    own = dict(model.named_parameters())
-    groups: list[dict[str, Any]] = [
-        {**{k: v for k, v in group.items() if k != "params"}, "params": [own[names[id(p)]] for p in group["params"]]}
-        for group in program.optimizer.param_groups
-    ]
-    make: Any = type(program.optimizer)
-    return make(groups)
+    return rebuilder(program.optimizer, program.model)(model)

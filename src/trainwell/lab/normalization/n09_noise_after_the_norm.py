@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets, best_rate
 from trainwell.lab.normalization.small_convnets import convnets
 from trainwell.lab.signal.random_net import Array
 from trainwell.nn import NoisyBatchNorm
@@ -158,8 +158,8 @@ def _arm(setting: Setting, name: str) -> Arm:
             generator=torch.Generator().manual_seed(setting.seed),
             watch=watch,
         )
-    last = losses[-LAST:].mean(0).nan_to_num(nan=torch.inf).unflatten(0, (len(RATES), -1)).mean(1)
-    chosen = slice(int(last.argmin()) * setting.nets, (int(last.argmin()) + 1) * setting.nets)
+    best = best_rate(losses, len(RATES), LAST)
+    chosen = slice(best * setting.nets, (best + 1) * setting.nets)
     mean, std = (torch.stack(kept)[:, chosen].double() for kept in moments.values())  # (steps, nets, channels)
     shift, spread = (each.diff(dim=0).abs() / std[1:].mean(0) for each in (mean, std))
     accuracies = together.accuracies(p.X_test, p.y_test)[chosen].double().numpy()

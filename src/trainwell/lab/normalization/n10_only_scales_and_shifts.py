@@ -22,7 +22,7 @@ from torch import nn
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets, best_rate
 from trainwell.lab.signal.random_net import Array
 from trainwell.nn import resnet20, train_only_norms_
 
@@ -98,9 +98,8 @@ def _arm(setting: Setting, trained: Trained, rates: tuple[float, ...]) -> Arm:
         generator=torch.Generator().manual_seed(setting.seed),
         momentum=0.9,
     )
-    each = losses[-LAST:].mean(0).nan_to_num(nan=torch.inf).unflatten(0, (len(rates), -1)).mean(1)
     shares = together.accuracies(p.X_test, p.y_test).double().unflatten(0, (len(rates), -1))
-    return Arm(shares[int(each.argmin())].numpy(), _trained(nets[0]))
+    return Arm(shares[best_rate(losses, len(rates), LAST)].numpy(), _trained(nets[0]))
 
 
 def _net(setting: Setting, inputs: torch.Size, trained: Trained) -> nn.Module:

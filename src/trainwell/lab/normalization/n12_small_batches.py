@@ -29,7 +29,7 @@ from torch import nn
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets
 from trainwell.lab.normalization.small_convnets import convnets, named
 from trainwell.lab.signal.random_net import Array
 from trainwell.theory.batch_normalization import batch_noise

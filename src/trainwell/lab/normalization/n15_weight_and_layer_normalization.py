@@ -29,7 +29,7 @@ from torch.nn.functional import cross_entropy
 
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets
 from trainwell.lab.normalization.sequences_of_any_length import (
     FEATURES,
     BatchNormRnn,

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets
 from trainwell.lab.signal.random_net import Array
 from trainwell.nn import DecorrelatedBatchNorm, IterativeNorm
 from trainwell.theory.batch_normalization import batch_noise
@@ -184,13 +184,12 @@ def off_identity(matrix: Array) -> float:
 
 
 def check(measured: Measured) -> list[Check]:
-    m, s = measured, measured.setting
+    return [*_claims(measured), *_derived(measured)]
+
+
+def _claims(m: Measured) -> list[Check]:
     bound = "the bound of the claim"
     saved, error = mean_and_error(m.reached[0] - m.reached[1])
-    condition = quadratic_rate("gd", m.correlations[-1], m.correlations[0])
-    slow = condition.steps(GOAL**0.5)  # of an error along the slowest directions
-    rounding = "absolute: rounding in float64, times κ = 100, and ε"
-    large = "relative: the next order, width/batch, of the leading one"
     return [
         Check("decorrelated: |covariance − I|", off_identity(m.exact), "at_most", 0.0, 1e-3, "claim", bound),
         Check(f"iterated, T = {STEPS}: same", off_identity(m.iterated), "at_most", 0.0, 1e-3, "claim", bound),
@@ -213,6 +212,16 @@ def check(measured: Measured) -> list[Check]:
             "one step at least; each at its best rate of one grid",
             error=error,
         ),
+    ]
+
+
+def _derived(m: Measured) -> list[Check]:
+    s = m.setting
+    condition = quadratic_rate("gd", m.correlations[-1], m.correlations[0])
+    slow = condition.steps(GOAL**0.5)  # of an error along the slowest directions
+    rounding = "absolute: rounding in float64, times κ = 100, and ε"
+    large = "relative: the next order, width/batch, of the leading one"
+    return [
         Check(
             "decorrelated features: steps of one layer",
             m.linear[1],

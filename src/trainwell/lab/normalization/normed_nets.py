@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from trainwell.lab.labelled_pictures import Pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets
 from trainwell.nn import plain_mlp
 
 Array = NDArray[np.float64]

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from trainwell.lab.descent import mean_and_error
 from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets
 from trainwell.nn import HighwayLayer, highway, mlp, plain_mlp
 
 Array = NDArray[np.float64]

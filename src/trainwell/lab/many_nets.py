@@ -16,6 +16,18 @@ from torch.nn.functional import cross_entropy
 Values = dict[str, Tensor]
 
 
+def best_rate(losses: Tensor, rates: int, last: int) -> int:
+    """Which of the rates ends with the lowest training loss, mean over its nets; where one diverged, with none.
+
+    Args:
+        losses: of the batches, shape (steps, rates · nets), the nets of one rate side by side.
+        rates: how many there are.
+        last: steps whose mean counts.
+    """
+    ends = losses[-last:].mean(0).nan_to_num(nan=torch.inf)
+    return int(ends.unflatten(0, (rates, -1)).mean(1).argmin())
+
+
 class ManyNets:
     """Nets of equal structure, stacked.
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from trainwell.lab.normalization.many_nets import ManyNets
+from trainwell.lab.many_nets import ManyNets, best_rate
 
 RATES = (0.1, 0.5)
 
@@ -62,3 +62,9 @@ def test_orders_pass_over_all_rows_and_counted_ones_come_first():
     for place in range(2):
         assert sorted(torch.cat([each[place, :3] for each in drawn]).tolist()) == list(range(12))
         assert all(len(set(each[place].tolist())) == 6 for each in drawn)
+
+
+def test_the_best_rate_ends_lowest_and_does_not_diverge():
+    losses = torch.tensor([[9.0, 9.0, 9.0, 9.0, 9.0, 9.0], [3.0, 5.0, 1.0, float("nan"), 2.0, 1.0]])
+    assert best_rate(losses, 3, 1) == 2  # means 4, none, 1.5
+    assert best_rate(losses[:, :4], 2, 1) == 0
