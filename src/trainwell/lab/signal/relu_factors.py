@@ -6,7 +6,7 @@ from torch import Tensor
 
 from trainwell.lab.signal.random_net import Array
 
-AT_ONCE = 500  # nets
+AT_ONCE, NUMBERS = 500, 2**27  # nets, and weights of a layer of all of them: half a gigabyte
 
 
 def relu_factors(width: int, depth: int, nets: int, variance: float, seed: int, *, uniform: bool = False) -> Array:
@@ -21,9 +21,9 @@ def relu_factors(width: int, depth: int, nets: int, variance: float, seed: int, 
         uniform: weights U[±√(3 · variance)] in place of normal ones.
     """
     generator = torch.Generator().manual_seed(seed)
-    blocks = []
-    for start in range(0, nets, AT_ONCE):
-        count = min(AT_ONCE, nets - start)
+    blocks, most = [], max(1, min(AT_ONCE, NUMBERS // width**2))
+    for start in range(0, nets, most):
+        count = min(most, nets - start)
         h = torch.randn(count, width, 1, generator=generator)
         ratios = torch.empty(count, depth, dtype=torch.float64)
         for layer in range(depth):
