@@ -49,6 +49,20 @@ def test_pages_show_what_is_known_and_escape_it():
     assert 'href="x01.html"' in index and 'class="badge unsound"' in index
 
 
+def test_a_kept_result_of_the_published_setting_stands_beside():
+    published = {
+        "verdict": "in part",
+        "seconds": 7200,
+        "hardware": "an <old> card",
+        "setting": {"n": 5},
+        "checks": [CHECK],
+    }
+    page = render_claim({**RESULT, "published": published})
+    assert "an &lt;old&gt; card" in page and "trainwell lab run X01 --seed 3 --full" in page and "an <old>" not in page
+    assert "published setting" not in render_claim(RESULT)
+    assert "published setting" not in render_claim({**RESULT, "published": published, "full": True})
+
+
 def test_a_control_with_other_checks_stands_beside_those_of_its_name():
     other = {**CHECK, "name": "another", "worst": {"value": 7.25, "reference": 1.0, "error": 0.5}}
     result = {**RESULT, "checks": [CHECK, other], "control": [{**other, "passed": False}]}

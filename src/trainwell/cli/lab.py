@@ -96,9 +96,10 @@ def _run(chosen: list[Any], how: Any, jobs: int, html: Path | None, json: bool, 
     else:
         output.put(*(lines(found.results[0]) if one and found.results else table(found.results)))
     if html is not None and found.results:
+        from trainwell.lab.full_results import kept
         from trainwell.report.gallery_page import write_gallery
 
-        place = write_gallery(found.results, html)
+        place = write_gallery([result | {"published": kept(result["id"])} for result in found.results], html)
         if not json:
             output.put("", f"Gallery       {output.quoted(place)}")
     if found.stopped is not None:

@@ -88,7 +88,23 @@ def render_claim(result: Result) -> str:
         figure=Markup(result.get("figure", "")),
         command=command(result),
         took=words.duration(result["seconds"]),
+        full=_full(result),
+        full_badge=badge((result.get("published") or {}).get("verdict", "")),
     )
+
+
+def _full(result: Result) -> dict[str, Any] | None:
+    """The kept result of the published setting, in words; None where there is none or this is it."""
+    kept = result.get("published")
+    if kept is None or result.get("full"):
+        return None
+    checks = [
+        f"{MARKS[c['passed']]} {c['name']}: {_measured(c['worst'])} {RELATIONS[c['relation']]} "
+        f"{words.number(c['worst']['reference'], 4)}"
+        for c in kept["checks"]
+    ]
+    setting = ", ".join(f"{name} {value}" for name, value in kept["setting"].items())
+    return {**kept, "took": words.duration(kept["seconds"]), "lines": checks, "words": setting}
 
 
 def badge(verdict: str) -> str:

@@ -4,7 +4,8 @@ Before: W₂ φ(N(W₁ x)), as first published. After: W₂ N(φ(W₁ x)). N is 
 bias of W₁ does nothing before, since N subtracts it again: its gradient is 0. And the input of W₂ has mean 0 in each
 unit after, but E φ(z) before, z ~ N(0, 1): ½ for the sigmoid, 1/√(2π) for ReLU. Nothing derives a winner, and none is
 found: at their best rates the two are within a few points (after is ahead by about one with the sigmoid, they are level
-with ReLU), at low rates after leads by far, at high rates before. Who compares them at one rate can show either.
+with ReLU), at low rates after leads by far, at high rates before. Who compares them at one rate can show either. (The
+best rate is that of the pictures that are then scored, in all arms alike.)
 
 Decks: M T
 Control: norms that do not normalize, in both places: mean and variance held at 0 and 1. The sigmoid net then does not

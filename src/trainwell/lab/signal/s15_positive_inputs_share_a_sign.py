@@ -4,9 +4,10 @@ A unit f(w·x + b) has ∂L/∂w = δ x with one number δ for each example, so 
 d centred inputs of independent signs the more frequent sign has a mean share of ½ + E|Bin(d, ½) − d/2|/d.
 
 The lecture's sentence is about one example. In the sum over a batch, Σ δ_i x_i, the δ_i of both signs partly cancel:
-for inputs U(0, 1) an entry is N(½ Σδ_i, Σδ_i²/12), and the share falls to ½ + arctan(√3)/π = 5/6, and not to chance.
-What remains in a batch is the mean direction μ: the Hessian E xxᵀ of squared error is Σ + μμᵀ, the largest curvature is
-about ‖μ‖² larger than without the mean, and the rate has to be that much smaller.
+for inputs U(0, 1) an entry is N(½ Σδ_i, Σδ_i²/12), and the share falls to ½ + arctan(√3)/π = 5/6 (a little more where
+inputs and samples are few), and not to chance. What remains in a batch is the mean direction μ: the Hessian E xxᵀ of
+squared error is Σ + μμᵀ, the largest curvature is about ‖μ‖² larger than without the mean, and the rate has to be that
+much smaller.
 
 Decks: R
 Control: inputs U(−½, ½), which have no mean that centring could remove.
@@ -25,7 +26,7 @@ from trainwell.lab.experiment import Check
 from trainwell.lab.labelled_pictures import labelled_pictures
 from trainwell.lab.signal.random_net import Array
 from trainwell.theory.rates import quadratic_rate
-from trainwell.theory.sign_agreement import majority_share
+from trainwell.theory.sign_agreement import batch_majority_share, majority_share
 
 FORMULA = r"""
 \partial L/\partial w = \sum_i \delta_i\, x_i
@@ -156,7 +157,7 @@ def check(measured: Measured) -> list[Check]:
             "batch of 32: share of the majority sign",
             measured.shares[0, -1],
             "equals",
-            0.5 + np.arctan(3**0.5) / np.pi,
+            batch_majority_share(s.inputs, BATCHES[-1]),
             4 * 0.2 / s.units**0.5,
             "theory",
             "absolute: four standard errors; the deviation of a share between ½ and 1 is below 0.2",

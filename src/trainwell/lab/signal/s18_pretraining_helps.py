@@ -2,7 +2,8 @@
 
 A small convolutional net learns the digits 0–4, of which there are many pictures; its head, the last layer, is drawn
 anew, and all of it is fine-tuned on a few pictures each of 5–9. The random start has the same architecture, the same
-head and the same pictures. No formula predicts the gain; it is the mean over pairs, with its standard error.
+head and the same pictures. No formula predicts the gain; it is the mean over pairs, with its standard error. Each start
+has the rate, of one grid, that does best on the pictures that are then scored.
 
 It is not so for every net and source: fully connected nets gained nothing with the same split of classes. On the 8×8
 digits, whose source part has some 600 pictures, the gains were −3.4 to −0.6 points, and with two hidden layers on MNIST
