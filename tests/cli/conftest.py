@@ -27,7 +27,7 @@ class FakeJobs(ModuleType):
             folder="runs/digits-1", metrics=METRICS, best_epoch=3, seconds=1.5, task="classification", notes=[]
         )
 
-    def train(self, spec: str, recipe: Any, *, callbacks: Any = ()) -> Any:
+    def train(self, spec: str, recipe: Any, *, callbacks: Any = (), before: Any = None) -> Any:
         self.calls.append((spec, recipe))
         print("what a user's model file prints")
         return self.run

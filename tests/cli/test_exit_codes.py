@@ -86,4 +86,5 @@ def test_json_of_a_run_has_null_for_nan(run, jobs):
         "metrics": {**jobs.run.metrics, "val": {"loss": None, "accuracy": 0.5}},
         "seconds": 1.5,
         "best_epoch": 3,
+        "exam": None,
     }

@@ -17,8 +17,8 @@ from trainwell.clinic.cures.settings import set_field, set_rate
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.proof import paired_interval, prove
-from trainwell.clinic.reasoning import Trial
 from trainwell.clinic.subject import Subject
+from trainwell.clinic.trials import Trial
 from trainwell.errors import InputError
 
 NOTHING = Cure("nothing", (), lambda program: program)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from trainwell import Program
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import private
-from trainwell.clinic.rehearsal import Sample, compressed, rate_multipliers, rehearse
+from trainwell.clinic.rehearsal import Sample, _shorten_memory, compressed, rate_multipliers, rehearse
 
 
 def run(given, **how):
@@ -107,3 +107,34 @@ def test_looks_are_spread_and_the_last_is_at_the_end():
     found, _ = run(program(), steps=20, share=1.0, looks=4)
     assert [look[0] for look in found.looks] == [5, 10, 15, 20]
     assert found.score == found.looks[-1][2] > 0.8 and math.isfinite(found.norms[-1])
+
+
+@pytest.mark.parametrize("momentum", [0.99, 0.9995])
+def test_a_long_momentum_has_the_same_motion_at_another_pace(momentum):
+    def reached(steps, pace):
+        w = torch.nn.Parameter(torch.ones(1))
+        optimizer = torch.optim.SGD([w], lr=1e-5, momentum=momentum)
+        (stretch,) = _shorten_memory(optimizer, pace)
+        optimizer.param_groups[0]["lr"] *= pace * stretch
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (0.5 * w.square()).sum().backward()
+            optimizer.step()
+        return float(w.detach())
+
+    slow, fast = reached(2000, 1.0), reached(400, 5.0)
+    assert 1 - slow > 0.01 and fast == pytest.approx(slow, abs=0.05 * (1 - slow))
+    if momentum > 0.999:  # control: with the long memory it is somewhere else on its way
+        w = torch.nn.Parameter(torch.ones(1))
+        plain = torch.optim.SGD([w], lr=5e-5, momentum=momentum)
+        for _ in range(400):
+            plain.zero_grad()
+            (0.5 * w.square()).sum().backward()
+            plain.step()
+        assert abs(float(w.detach()) - slow) > 0.5
+
+
+def test_a_short_momentum_stays():
+    w = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)
+    assert _shorten_memory(optimizer, 20.0) == [1.0] and optimizer.param_groups[0]["momentum"] == 0.9

@@ -44,7 +44,8 @@ def overrides(options: Mapping[str, Any]) -> list[str]:
         ['training.epochs=9', 'training.epochs=3']
     """
     given = {FIELDS[name]: value for name, value in options.items() if name in FIELDS and _is_given(value)}
-    return [*(options.get("set_") or ()), *(f"{field}={toml(value)}" for field, value in given.items())]
+    off = ["training.exam=false"] if options.get("no_exam") else []
+    return [*(options.get("set_") or ()), *(f"{field}={toml(value)}" for field, value in given.items()), *off]
 
 
 def read_recipe(options: Mapping[str, Any]) -> "Recipe":

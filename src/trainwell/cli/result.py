@@ -1,6 +1,7 @@
 """The end of a run on the screen: its metrics by part, where it is, and what to do next."""
 
 from collections.abc import Mapping
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ def put_run(run: "Run", json: bool) -> None:
                 "metrics": {part: dict(run.metrics.get(part, {})) for part in PARTS},
                 "seconds": run.seconds,
                 "best_epoch": run.best_epoch,
+                "exam": _exam(run.folder),
             }
         )
         return
@@ -41,6 +43,12 @@ def put_run(run: "Run", json: bool) -> None:
         f"         trainwell evaluate {folder} DATA",
         f"         trainwell export {folder} model.onnx",
     )
+
+
+def _exam(folder: "Path | None") -> Any:
+    """What the exam before the training found; None where there was none."""
+    file = Path(folder) / "exam.json" if folder is not None else None
+    return loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else None
 
 
 def metrics_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -1,12 +1,16 @@
 """``trainwell train``: from data to a trained, evaluated, reported run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trainwell.cli import options, output, overrides, result
 from trainwell.cli.display import shown
+
+if TYPE_CHECKING:
+    from trainwell.training import Recipe
+    from trainwell.training.draft import Before
 
 
 def train(
@@ -89,11 +93,20 @@ def train(
             show_default=False,
         ),
     ] = None,
+    no_exam: Annotated[
+        bool,
+        typer.Option(
+            "--no-exam",
+            metavar="",
+            help="Train without examining first what keeps a network from training.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Train a model on your data: read, fit, evaluate, report.
+    """Train a model on your data: read, examine, fit, evaluate, report.
 
     Everything is a field of the recipe; the options below are short for the fields one sets most. The recipe that was
     used is written whole into the run's folder.
@@ -115,10 +128,18 @@ def train(
         if folds is not None:
             crossed = jobs.cross_validate(chosen.data.source, chosen, folds, callbacks)
         else:
-            run = jobs.train(chosen.data.source, chosen, callbacks=callbacks)
+            run = jobs.train(chosen.data.source, chosen, callbacks=callbacks, before=_exam(chosen))
     if folds is None:
         result.put_run(run, json)
     elif json:
         output.put_json(crossed)
     else:
         output.put(*result.crossed_lines(crossed))
+
+
+def _exam(recipe: "Recipe") -> "Before | None":
+    if not recipe.training.exam:
+        return None
+    from trainwell.clinic.recipe_exam import RecipeExam
+
+    return RecipeExam(recipe.given())

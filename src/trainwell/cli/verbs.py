@@ -26,7 +26,7 @@ class Verb:
 TRAIN, LOOK, USE = "Train", "Look before you train", "Use a trained model"
 
 VERBS = {
-    "train": Verb("Train a model on your data: read, fit, evaluate, report.", TRAIN),
+    "train": Verb("Train a model on your data: read, examine, fit, evaluate, report.", TRAIN),
     "resume": Verb("Go on with a run that was stopped, as if nothing had happened.", TRAIN),
     "examine": Verb("Say why your own program does not train, cure it, prove the cure.", LOOK),
     "explain": Verb("Tell what a code of the exam means, how it is found and what cures it.", LOOK),

@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = attach(
         "CODES": "codes",
         "Exam": "exam",
         "Finding": "finding",
+        "Watch": "watching",
         "examine": "exam",
+        "watch": "watching",
     },
 )

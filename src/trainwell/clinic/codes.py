@@ -234,7 +234,7 @@ _ALL = (
         "The learning rate is so low that training ends before it gets anywhere.",
         "the whole training rehearsed; tried: larger rates on a copy",
         "multiply the rate",
-        "loss-not-decreasing too-few-epochs underfitting-capacity",
+        "loss-not-decreasing underfitting-capacity",
         "O06",
     ),
     _code(
@@ -255,8 +255,8 @@ _ALL = (
     ),
     _code(
         "nonfinite-loss",
-        "The loss becomes NaN or infinite.",
-        "the opening's losses",
+        "The loss or its gradient becomes NaN or infinite.",
+        "the opening's losses; watched: at every step, followed back to batch, layer and operation on a copy",
         "a smaller rate, clipping, finite data",
         "loss-not-decreasing",
         "S16",
@@ -330,7 +330,7 @@ _ALL = (
         "Training ends while the loss still falls.",
         "the whole training rehearsed: still falling; tried: more epochs",
         "more epochs",
-        "loss-not-decreasing lr-too-low underfitting-capacity",
+        "loss-not-decreasing underfitting-capacity",
         "R05; G04",
     ),
     _code(
@@ -364,6 +364,14 @@ _ALL = (
         "call optimizer.zero_grad() every step",
         f"{RATE_TROUBLE}",
         "O11",
+    ),
+    _code(
+        "wrong-mode",
+        "The net is trained in evaluation mode, or evaluated in training mode: norms and dropout do the other thing.",
+        "watched in the loop: the mode of forwards with and without gradients, where norms or dropout belong to it",
+        "net.train() before the steps of training, net.eval() before evaluating",
+        "bn-train-eval-mismatch overfitting dropout-too-high",
+        "N14; O11",
     ),
     _code(
         "data-loading-bottleneck",

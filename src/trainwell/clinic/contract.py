@@ -12,7 +12,6 @@ The model's head is asked with weights of its last layer drawn anew, of size 10�
 within bounds is bounded by construction, as a sigmoid is; rows that sum to one are a softmax. Names play no part.
 """
 
-import copy
 import math
 import warnings
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.subject import Subject
 from trainwell.theory.chain import Layer
 from trainwell.training.batches import mapped
@@ -106,7 +106,9 @@ def _measured(subject: Subject) -> Contract:
         return Contract("", False, Head(), None, y)
     state = torch.get_rng_state()
     try:
-        loss = copy.deepcopy(program.loss) if isinstance(program.loss, nn.Module) else program.loss
+        loss: Any = duplicate(program.loss) if isinstance(program.loss, nn.Module) else program.loss
+        if output.dtype in (torch.bfloat16, torch.float16):  # differences of 10⁻⁴ are looked for
+            output, loss = output.float(), loss.float() if isinstance(loss, nn.Module) else loss
         codes, wants = expected(loss, output, y.dtype)
         head = head_of(subject)
     finally:
@@ -234,14 +236,14 @@ def head_of(subject: Subject) -> Head:
 
 
 def _answers(subject: Subject, x: Any, holder: str | None, by: float) -> Tensor | None:
-    model = copy.deepcopy(subject.program.model).eval()
+    model = duplicate(subject.program.model).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         if by != 1.0 and holder is None:
             for parameter in model.parameters():
                 parameter.mul_(math.copysign(abs(by) ** 0.5, by))
         elif by != 1.0:
-            for parameter in model.get_submodule(holder).parameters():  # type: ignore[arg-type]
+            for parameter in model.get_submodule(holder).parameters():
                 parameter.copy_(by * torch.randn(parameter.shape, generator=generator))
         output = model(x)
     return output.float() if isinstance(output, Tensor) and bool(torch.isfinite(output).all()) else None

@@ -1,5 +1,6 @@
 """A cure as data: the changes that it makes, and the function that makes them to a program of one's own."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,14 @@ class Cure:
         apply: gives the cured program. It gets a program of its own (``subject.private``), whose model it may change in
             place and whose optimizer is a callable; data it must copy before it changes them.
         factor: times the training samples seen after the cure over those before, for its cost.
+        steps: times the optimizer's steps, where the cure changes how many there are.
     """
 
     name: str
     changes: tuple[Change, ...]
     apply: Callable[[Program], Program]
     factor: float = 1.0
+    steps: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """The cure in JSON's types."""
@@ -55,10 +58,8 @@ def together(cures: Sequence[Cure]) -> Cure:
             program = cure.apply(program)
         return program
 
-    factor = 1.0
-    for cure in cures:
-        factor *= cure.factor
-    return Cure("; ".join(c.name for c in cures), tuple(ch for c in cures for ch in c.changes), apply, factor)
+    name, changes = "; ".join(c.name for c in cures), tuple(change for c in cures for change in c.changes)
+    return Cure(name, changes, apply, math.prod(c.factor for c in cures), math.prod(c.steps for c in cures))
 
 
 def _plain(value: Any) -> Any:

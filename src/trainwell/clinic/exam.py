@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,19 +13,25 @@ import torch
 from torch.optim import Optimizer
 
 from trainwell.clinic.codes import CODES
+from trainwell.clinic.crash_words import in_backward
 from trainwell.clinic.cure import Cure, together
+from trainwell.clinic.examinable import as_usual, examinable, unwrapped
 from trainwell.clinic.finding import INFO, Finding, Suspicion, severity
+from trainwell.clinic.first_step import first_step
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import built, private
-from trainwell.clinic.reasoning import Reasoned, Trial, reason
+from trainwell.clinic.reasoning import Reasoned, reason
 from trainwell.clinic.subject import Subject
-from trainwell.errors import InputError
+from trainwell.clinic.trials import Trial
+from trainwell.errors import InputError, JobError
 from trainwell.training.program import Program
 from trainwell.training.trial import untouched
 
 if TYPE_CHECKING:
     from trainwell.clinic.proof import Proof, Told
 
+QUICK, HURRIED, PATIENCE = 0.3, 45.0, 240.0  # seconds: of a step; of an exam, from which on it is shortened; at most
+USUAL, SHORTEST = 110.0, 0.3  # passes of an exam of a healthy program; the smallest share of them that tells anything
 PASSES, SHARE = 300, 0.15  # allowed: the larger of so many, and this share of the program's own training
 
 
@@ -71,10 +78,11 @@ class Exam:
                 raise InputError(f"The exam found no {code!r} to cure.", f"It found {self._codes()}.")
         if not chosen:
             return None
-        with untouched(self.program.train):
+        with untouched(self.program.train), untouched(self.program.val), as_usual():
+            given = unwrapped(self.program)
             torch.manual_seed(self.reasoned.subject.seed)  # of layers that a cure adds
-            cured = together([t.cure for t in chosen]).apply(private(self.program))
-            if isinstance(self.program.optimizer, Optimizer):
+            cured = together([t.cure for t in chosen]).apply(private(given))
+            if isinstance(given.optimizer, Optimizer):
                 cured = replace(cured, optimizer=built(cured))
         return cured
 
@@ -137,7 +145,8 @@ def examine(program: Program | None = None, *, effort: float = 1.0, seed: int = 
         parts: ``model=net, train=(X, y), loss=…, optimizer=…`` and so on.
 
     Raises:
-        InputError: for parts that do not make a program.
+        InputError: for parts that do not make a program, and for programs that cannot be examined.
+        JobError: if the exam breaks off.
     """
     if program is None:
         program = Program(**parts)
@@ -146,28 +155,91 @@ def examine(program: Program | None = None, *, effort: float = 1.0, seed: int = 
     if not effort > 0:
         raise InputError(f"examine: effort is {effort}.", "Give a number above 0; 1 is the usual cost.")
     meter = Meter(PASSES * effort)
-    with untouched(program.train):
-        subject = Subject(program, meter, seed=seed, effort=effort)
+    with untouched(program.train), untouched(program.val), as_usual():
+        subject = Subject(examinable(program), meter, seed=seed, effort=effort)
         with suppress(Exception):  # data that cannot be batched are a finding, below
             meter.allowed = max(PASSES, SHARE * subject.steps) * effort
-        reasoned = reason(subject)
-    return Exam(program, tuple(_findings(reasoned)), reasoned, meter.spent, meter.seconds)
+        _pace(subject)
+        try:
+            reasoned = reason(subject)
+        except (InputError, JobError):
+            raise
+        except Exception as error:  # a stranger's program: it must not end in a traceback of ours
+            text = (str(error).strip().splitlines() or [""])[0]
+            raise JobError(
+                f"examine: the exam broke off ({type(error).__name__}: {text}).",
+                "Nothing of the program was changed; please report it with the program.",
+            ) from error
+    return Exam(program, tuple(findings_of(reasoned)), reasoned, meter.spent, meter.seconds)
 
 
-def _findings(reasoned: Reasoned) -> list[Finding]:
-    accepted = [trial.suspicion.code for trial in reasoned.accepted]
+def _pace(subject: Subject) -> None:
+    """Shorten the rehearsals of a program whose steps are slow; ``SHORTEST`` of them is the least that tells anything.
+
+    Raises:
+        InputError: where even that takes more than ``PATIENCE``.
+    """
+    seconds = list[float]()
+    for turn in range(2):  # the first may be slow for other reasons: copies, libraries that are loaded, kernels chosen
+        own = subject.fresh() if turn else None
+        began = time.perf_counter()
+        error = (subject.first_step if own is None else first_step(own, subject.batches, subject.seed)).error
+        seconds.append(time.perf_counter() - began)
+        if error or seconds[-1] < QUICK:
+            return
+    pace, effort = min(seconds), subject.effort
+    if pace * USUAL * SHORTEST > PATIENCE * effort:
+        raise InputError(
+            f"examine: a step of this program takes {pace:.0f} s here, and an exam of {USUAL * SHORTEST:.0f} steps "
+            f"{pace * USUAL * SHORTEST / 60:.0f} minutes.",
+            "Give smaller batches, a faster device, or a larger effort to have it done nevertheless.",
+        )
+    subject.effort = effort * min(1.0, max(SHORTEST, HURRIED * effort / (pace * USUAL)))
+    subject.meter.allowed = min(subject.meter.allowed, max(USUAL * SHORTEST, PATIENCE * effort / pace))
+
+
+def findings_of(reasoned: Reasoned) -> list[Finding]:
+    """What came of the reasoning, root causes first, the most severe before others."""
+    accepted = _by_code(reasoned.accepted)
     still = {suspicion.code for suspicion in reasoned.remaining}
+    own = {code: CODES[code].explains | trial.suspicion.explains for code, trial in accepted.items()}
     causes = []
-    for trial in reasoned.accepted:
-        own = CODES[trial.suspicion.code].explains | trial.suspicion.explains
-        gone = [s.code for s in reasoned.suspected if s.code not in accepted and (s.code in own or s.code not in still)]
+    for place, (code, trial) in enumerate(accepted.items()):
+        others = {symptom for other in own.values() for symptom in other}
+        gone = [
+            s.code
+            for s in reasoned.suspected
+            if s.code not in accepted
+            and (s.code in own[code] or (place == 0 and s.code not in still and s.code not in others))
+        ]
         causes.append(_cause(trial, tuple(dict.fromkeys(gone))))
-    if reasoned.level is None and reasoned.subject.first_step.error:
+    broken = reasoned.level is None and bool(reasoned.subject.first_step.error)
+    told = {*accepted, *(code for cause in causes for code in cause.symptoms)}
+    sure = [s for s in reasoned.suspected if s.certain and s.code not in told and (broken or not s.cures)]
+    crashes = broken and any(s.code != "program-crashes" and "program-crashes" in CODES[s.code].explains for s in sure)
+    causes += [_uncured(s) for s in sure if s.code != "program-crashes" or not crashes]
+    if not causes and (broken or _breaks_later(reasoned)):
         causes.append(_crash(reasoned))
-    causes += [_uncured(s) for s in reasoned.suspected if s.certain and not s.cures and s.code not in accepted]
+    if not causes and _never_finite(reasoned):
+        causes += [_uncured(replace(s, loss=1.0)) for s in reasoned.suspected if s.code == "nonfinite-loss"][:1]
     folded = {code for cause in causes for code in (cause.code, *cause.symptoms)}
     rest = [_aside(s) for s in reasoned.suspected if s.code not in folded]
     return sorted(causes, key=lambda f: -f.loss) + rest
+
+
+def _by_code(accepted: Sequence[Trial]) -> dict[str, Trial]:
+    """Accepted trials by code; one that was taken twice (a rate divided again) is one cause."""
+    found = dict[str, Trial]()
+    for trial in accepted:
+        code = trial.suspicion.code
+        if code in found:
+            first = found[code]
+            cure = together([first.cure, trial.cure])
+            trial = replace(
+                trial, suspicion=first.suspicion, cure=cure, before=first.before, gain=first.gain + trial.gain
+            )
+        found[code] = trial
+    return found
 
 
 def _cause(trial: Trial, symptoms: tuple[str, ...]) -> Finding:
@@ -194,10 +266,25 @@ def _uncured(suspicion: Suspicion) -> Finding:
 
 def _crash(reasoned: Reasoned) -> Finding:
     first = reasoned.subject.first_step
-    where = f"the first step, in its {first.stage}"
-    message = f"A training step fails: {first.error}"
+    where, error = f"the first step, in its {first.stage}", first.error
+    message = f"A training step fails: {error}"
+    if not error and reasoned.level is not None:
+        error, step = reasoned.level.run.error, len(reasoned.level.run.losses) + 1
+        where, message = f"step {step}", f"Step {step} fails. {in_backward(error)}"
     because = CODES["program-crashes"].because
-    return Finding("program-crashes", severity(1.0), where, message, {"error": first.error}, (), None, because, 1.0)
+    return Finding("program-crashes", severity(1.0), where, message, {"error": error}, (), None, because, 1.0)
+
+
+def _never_finite(reasoned: Reasoned) -> bool:
+    """Whether no rehearsal, at the program's own rate neither, has finite losses."""
+    runs = reasoned.subject.runs
+    return len(runs) > 1 and not reasoned.accepted and not any(run.finite or run.error for run in runs)
+
+
+def _breaks_later(reasoned: Reasoned) -> bool:
+    """Whether a step after the first raises, at the program's own rate too."""
+    runs = reasoned.subject.runs
+    return bool(runs) and not reasoned.accepted and all(run.error for run in runs)
 
 
 def _aside(suspicion: Suspicion) -> Finding:

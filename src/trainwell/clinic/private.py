@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from trainwell.clinic.duplicate import Memo, duplicate, optimizer_over, rebound
 from trainwell.training.program import Program, make_optimizer
-from trainwell.training.rebuilt_optimizer import rebuilder
+from trainwell.training.rebuilt_optimizer import Rebuilt, rebuilder
 
 
 class Adjusted:
@@ -78,17 +79,51 @@ def private(program: Program) -> Program:
     Raises:
         InputError: for an optimizer that cannot be made again for a copy.
     """
-    model = copy.deepcopy(program.model)
-    loss = copy.deepcopy(program.loss) if isinstance(program.loss, nn.Module) else program.loss
+    memo: Memo = {}
+    model = duplicate(program.model, memo)
     optimizer = program.optimizer
     if isinstance(optimizer, Optimizer):
-        optimizer = rebuilder(optimizer, program.model)
+        optimizer = _remade(optimizer, program.model)
     elif isinstance(optimizer, FunctionType) and (own := _of_the_original(optimizer, program.model, model)) is not None:
-        optimizer = rebuilder(own, program.model)
+        optimizer = _remade(own, program.model)
+    theirs = {name: rebound(getattr(program, name), memo) for name in ("loss", "step")}
+    theirs |= {name: copy.deepcopy(getattr(program, name), memo) for name in ("objective", "clip_grad")}
     scheduler = program.scheduler
     if scheduler is not None and not _is_factory(scheduler):
         scheduler = copy.copy(scheduler)  # an instance holds its optimizer: the simulation reads its rates alone
-    return replace(program, model=model, loss=loss, optimizer=optimizer, scheduler=scheduler)
+    return replace(program, model=model, optimizer=optimizer, scheduler=scheduler, **theirs)
+
+
+class Duplicated(Rebuilt):
+    """Makes an optimizer of a class that torch does not know: its constructor may ask for more than groups.
+
+    Args:
+        optimizer: the instance.
+        model: whose parameters it holds.
+    """
+
+    def __init__(self, optimizer: Optimizer, model: nn.Module) -> None:
+        super().__init__(optimizer, model)
+        self.optimizer, self.model, self.over = optimizer, model, model
+        self.make = self._copy
+
+    def __call__(self, model: nn.Module | Iterable[nn.Parameter]) -> Optimizer:
+        self.over = model if isinstance(model, nn.Module) else self.model
+        self.own = self._named(model)
+        return super().__call__(model)
+
+    def _copy(self, groups: list[dict[str, Any]]) -> Optimizer:
+        memo: Memo = {id(p): self.own[name] for name, p in self.model.named_parameters() if name in self.own}
+        made = optimizer_over(self.optimizer, {**memo, id(self.model): self.over})
+        for group, settled in zip(made.param_groups, groups, strict=True):
+            group.update(settled)
+        return made
+
+
+def _remade(optimizer: Optimizer, model: nn.Module) -> Rebuilt:
+    made = rebuilder(optimizer, model)
+    known = type(optimizer).__module__.split(".")[0] in ("torch", "trainwell")
+    return made if known else Duplicated(optimizer, model)
 
 
 def _of_the_original(make: FunctionType, original: nn.Module, copied: nn.Module) -> Optimizer | None:

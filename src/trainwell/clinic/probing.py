@@ -28,5 +28,13 @@ def probes(phase: str) -> tuple[Any, ...]:
 
 def suspicions(subject: Subject, *phases: str) -> list[Suspicion]:
     """What the probes of these phases suspect, the likeliest first."""
-    found = [one for phase in phases for module in probes(phase) for one in module.probe(subject)]
+    found = [one for phase in phases for module in probes(phase) for one in _asked(module, subject)]
     return sorted(found, key=lambda one: (-one.certain, -one.prior))
+
+
+def _asked(module: Any, subject: Subject) -> Iterator[Suspicion]:
+    """What a probe suspects; one that fails on this program is noted, and the others go on."""
+    try:
+        yield from module.probe(subject)
+    except Exception as error:  # a stranger's program may break anything that looks at it
+        subject.unasked.append(f"{module.__name__.rpartition('.')[2]}: {type(error).__name__}: {error}")

@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import built, private
-from trainwell.clinic.reasoning import Trial
 from trainwell.clinic.rehearsal import SCORED, Sample, rehearse
+from trainwell.clinic.trials import Trial
 from trainwell.errors import InputError
 from trainwell.training.batches import all_steps, source
 from trainwell.training.program import Program

@@ -1,54 +1,29 @@
 """From suspicions to causes: each cure is tried alone on a copy, the one that gains most is taken, and so on.
 
-A suspicion is only found if its cure gains quality in a rehearsal of the training (:mod:`rehearsal`), by more than
-chance; what was suspected beside it and goes with it is folded below it as a symptom. Of two that gain alike, the one
-that explains the other is the cause.
+A defect by itself (labels out of range, a softmax before a loss that has its own) is mended first: it would hide what
+other cures gain. Every other suspicion is only found if its cure gains quality in a rehearsal of the training
+(:mod:`rehearsal`), by more than chance; what was suspected beside it and goes with it is folded below it as a symptom.
+Of two that gain alike, the one that explains the other is the cause; of two that gain nothing alone, both are if they
+do together.
 """
 
-import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from trainwell.clinic.codes import CODES
-from trainwell.clinic.cure import Cure
+from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.finding import NOTABLE, Suspicion
+from trainwell.clinic.level import ALIKE, WELL, Level, affords_level, affords_round, level_of, needed
 from trainwell.clinic.probing import suspicions
 from trainwell.clinic.rehearsal import Rehearsal
-from trainwell.clinic.subject import OPENING, WHOLE, Subject
+from trainwell.clinic.subject import Subject
+from trainwell.clinic.trials import GENERALIZING, LIKELY, Trial, gain_of, tried
 
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
-ALIKE = 0.05  # gains that chance alone may order
-ROUNDS = 4
-LOOKING = 30  # passes of the probes that look before a step is taken
-WELL = 0.93  # score of both parts from which the whole rehearsal needs no other beside it
-CAUTIOUS = 3.0  # factor from which a rehearsal that fails is tried again more slowly
-GENERALIZING = frozenset(
-    ["overfitting", "class-imbalance", "train-val-leak", "duplicate-samples", "bn-train-eval-mismatch"]
-)
-
-
-@dataclass(frozen=True)
-class Level:
-    """How well a program does in its best rehearsal, and how that was made, so that others can be made alike."""
-
-    run: Rehearsal
-    how: dict[str, Any]
-
-    @property
-    def score(self) -> float:
-        """Of the validation samples where there are some."""
-        return self.run.score
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A cure that was tried on a copy."""
-
-    suspicion: Suspicion
-    cure: Cure
-    before: Level
-    run: Rehearsal
-    gain: float
+STRONG = 0.7  # prior from which one is named untried
+HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
+MUCH = 0.3  # room from which both are worth it
+GOOD = 0.9  # score beyond which the better of two says little
+ROUNDS = 5
 
 
 @dataclass
@@ -75,6 +50,18 @@ class Reasoned:
     level: Level | None = None
     cured: Level | None = None
 
+    def see(self, seen: list[Suspicion]) -> None:
+        """Note what is suspected now, and add what is new."""
+        self.remaining = seen
+        known = {old.code for old in self.suspected}
+        self.suspected += [one for one in seen if one.code not in known]
+
+    def accept(self, trials: list[Trial]) -> None:
+        """Take these cures, one after the other."""
+        self.accepted += trials
+        for trial in trials:
+            self.subject = self.subject.cured(trial.cure)
+
 
 def reason(subject: Subject) -> Reasoned:
     """Find the causes of what keeps a program from training."""
@@ -82,51 +69,29 @@ def reason(subject: Subject) -> Reasoned:
     if not _revive(found):
         return found
     for turn in range(ROUNDS):
-        level = level_of(found.subject)
+        sure = _defects(found.subject)
+        if turn > 0 and not affords_round(found.subject, known=found.cured is not None):
+            break
+        level = found.cured or level_of(found.subject, slower=not sure)
         found.cured = level
         if turn == 0:
             found.level = level
         seen = suspicions(found.subject, "contract", "structure", "signal", "training")
-        if turn == 0:
-            found.suspected += [s for s in seen if s.code not in {old.code for old in found.suspected}]
+        if turn == 0 or sure:
+            found.see(seen)
         found.remaining = seen
-        best = _best(_tried(found, seen, level), needed(found.subject, level))
-        if best is None:
-            break
-        found.accepted.append(best)
-        found.subject = found.subject.cured(best.cure)
-        if best.run is not level.run and level.how["share"] == 1.0:
-            found.subject.whole = best.run  # measured already
-        if found.subject.meter.left < (WHOLE + OPENING) * subject.effort + LOOKING:
-            break
+        best = [] if sure else _best(found, _tried(found, seen, level), level)
+        if not sure and not best:
+            return found
+        if sure:
+            _mend(found, level)
+        else:
+            found.accept(best)
+            found.cured = best[-1].level
+            if found.cured is not None:
+                found.subject.whole = found.cured.run
+    _name_untried(found)
     return found
-
-
-def level_of(subject: Subject) -> Level:
-    """The whole rehearsal; where it does not end well, the best of it, the opening, and a slower one where it fails."""
-    whole = subject.whole
-    how: dict[str, Any] = {"steps": round(WHOLE * subject.effort), "share": 1.0}
-    levels = [Level(whole, how)]
-    if min(whole.train_score, whole.score) >= WELL:
-        return levels[0]
-    levels.append(Level(subject.opening, {"steps": round(OPENING * subject.effort), "share": 0.0}))
-    affordable = subject.meter.left > 2 * (WHOLE * subject.effort + subject.scoring)
-    if (
-        affordable
-        and whole.factor > CAUTIOUS
-        and (not whole.finite or whole.train_score < subject.opening.train_score - ALIKE)
-    ):
-        slower = {**how, "share": 1 / math.sqrt(whole.factor)}
-        levels.append(Level(subject.rehearse(**slower), slower))
-    return max(levels, key=lambda level: (level.run.finite, level.score + level.run.train_score))
-
-
-def gain_of(code: str, before: Rehearsal, after: Rehearsal) -> float:
-    """Quality won: of validation samples for what only they show, else the mean of both parts."""
-    seen = after.score - before.score
-    if code in GENERALIZING:
-        return seen
-    return (seen + after.train_score - before.train_score) / 2
 
 
 def _revive(found: Reasoned) -> bool:
@@ -136,15 +101,13 @@ def _revive(found: Reasoned) -> bool:
         if not first.error:
             return True
         seen = suspicions(found.subject, "contract", "structure")
-        found.suspected += [s for s in seen if s.code not in {old.code for old in found.suspected}]
-        found.remaining = seen
+        found.see(seen)
         for suspicion in seen:
             cure = next((c for c in suspicion.cures if _step_error(found.subject, c, first.error) != first.error), None)
             if cure is not None:
                 broken = Rehearsal(error=first.error)
                 certain = replace(suspicion, certain=True)
-                found.accepted.append(Trial(certain, cure, Level(broken, {}), broken, 1.0))
-                found.subject = found.subject.cured(cure)
+                found.accept([Trial(certain, cure, Level(broken, {}), broken, 1.0)])
                 break
         else:
             return False
@@ -159,57 +122,137 @@ def _step_error(subject: Subject, cure: Cure, before: str) -> str:
         return before
 
 
+def _defects(subject: Subject) -> list[Suspicion]:
+    """What is wrong by itself and can be mended."""
+    return [s for s in suspicions(subject, "contract", "structure") if s.certain and s.cures]
+
+
+def _mend(found: Reasoned, level: Level) -> None:
+    """Take the cures of all that is wrong by itself, and rehearse once for all of them."""
+    mended = list[tuple[Suspicion, Cure]]()
+    while (sure := [s for s in _defects(found.subject) if s.code not in {m.code for m, _ in mended}]) and len(
+        mended
+    ) < ROUNDS:
+        cure = _fitting(found, sure[0])
+        if cure is None:
+            break
+        mended.append((sure[0], cure))
+        found.subject = found.subject.cured(cure)
+    found.cured = level_of(found.subject) if affords_level(found.subject) else None
+    run = (found.cured or level).run
+    for suspicion, cure in mended:
+        alone = len(mended) == 1 and found.cured is not None
+        gain = gain_of(suspicion.code, level.run, run) if alone else suspicion.loss
+        trial = Trial(suspicion, cure, level, run, gain)
+        found.accepted.append(trial)
+        found.trials.append(trial)
+
+
+def _fitting(found: Reasoned, suspicion: Suspicion) -> Cure | None:
+    """The first of a suspicion's cures after which a step runs."""
+    for cure in suspicion.cures:
+        error = _step_error(found.subject, cure, "the cure does not fit")
+        if not error:
+            return cure
+        found.failed.append(f"{cure.name}: {error}")
+    return None
+
+
 def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
     trials = list[Trial]()
-    room = 1.0 - min(level.score, level.run.train_score)
     for suspicion in seen:
-        if suspicion.prior < UNLIKELY and not suspicion.certain:
+        enough = needed(found.subject, level, suspicion.prior)
+        if suspicion.prior < UNLIKELY or not suspicion.cures:
+            continue
+        if suspicion.gain is not None:
+            trials.append(Trial(suspicion, suspicion.cures[0], level, level.run, suspicion.gain))
+            found.trials.append(trials[-1])
+            continue
+        if level.room < NOTABLE and suspicion.code not in GENERALIZING:
+            continue
+        if _settled(trials, suspicion, enough):
             continue
         for cure in suspicion.cures:
-            if suspicion.gain is not None:
-                measured = Trial(suspicion, cure, level, level.run, suspicion.gain)
-                trials.append(measured)
-                found.trials.append(measured)
-                break
-            if room < NOTABLE and not suspicion.certain and suspicion.code not in GENERALIZING:
-                break
-            how = _alike(level, cure)
-            if found.subject.meter.left < how["steps"] + found.subject.scoring:
-                continue
-            try:
-                run = found.subject.rehearse(cure, **how)
-            except Exception as error:  # a cure that does not fit this program mends nothing
-                found.failed.append(f"{cure.name}: {type(error).__name__}: {error}")
-                continue
-            trial = Trial(suspicion, cure, level, run, gain_of(suspicion.code, level.run, run))
-            trials.append(trial)
-            found.trials.append(trial)
-            if suspicion.certain or trial.gain >= needed(found.subject, level):
-                break
+            trial = _trial(found, suspicion, cure, level, enough)
+            if trial is not None:
+                trials.append(trial)
+                if trial.gain >= enough:
+                    break
+        pair = [t for t in trials if t.suspicion.prior >= LIKELY and t.suspicion.gain is None]
+        firsts = list({t.suspicion.code: t for t in reversed(pair)}.values())[::-1]
+        if (
+            len(firsts) == 2
+            and not _same_matter(firsts)
+            and level.room >= MUCH
+            and max(t.gain for t in trials) < enough
+        ):
+            trials += _pair(found, firsts, level, enough)
     return trials
 
 
-def _alike(level: Level, cure: Cure) -> dict[str, Any]:
-    """The same rehearsal for the cured program; twice the steps where it trains several times as long."""
-    return {**level.how, "steps": level.how["steps"] * (2 if cure.factor > 2 else 1)}
+def _same_matter(pair: list[Trial]) -> bool:
+    """Whether one of two is what the other brings about."""
+    a, b = (t.suspicion for t in pair)
+    return b.code in CODES[a.code].explains | a.explains or a.code in CODES[b.code].explains | b.explains
 
 
-def needed(subject: Subject, level: Level) -> float:
-    """Gain from which a cure is taken: what matters, and the standard error of the score beside it."""
-    part = subject.scored[1] or subject.scored[0]
-    score = min(max(level.score, 0.1), 0.9)
-    return NOTABLE + math.sqrt(score * (1 - score) / len(part.y))
+def _settled(trials: list[Trial], suspicion: Suspicion, enough: float) -> bool:
+    """Whether a cure does so well that nothing else need be tried, but what might be the cause of it."""
+    good = [t for t in trials if t.gain >= enough and min(t.run.train_score, t.run.score) >= WELL]
+    mine = CODES[suspicion.code].explains | suspicion.explains
+    return bool(good) and not any(t.suspicion.code in mine for t in good)
 
 
-def _best(trials: list[Trial], enough: float) -> Trial | None:
-    """The trial to accept: a certain one, or the one that gains most; of those alike the one that explains others."""
-    good = [t for t in trials if t.suspicion.certain or t.gain >= enough]
-    if not good:
+def _trial(found: Reasoned, suspicion: Suspicion, cure: Cure, level: Level, enough: float) -> Trial | None:
+    try:
+        trial = tried(found.subject, suspicion, cure, level, enough)
+    except Exception as error:  # a cure that does not fit this program mends nothing
+        found.failed.append(f"{cure.name}: {type(error).__name__}: {error}")
         return None
-    best = max(good, key=lambda t: (t.suspicion.certain, t.gain + t.suspicion.prior * ALIKE))
-    alike = [t for t in good if t.gain >= best.gain - ALIKE and t is not best]
-    for other in alike:
-        if best.suspicion.code in CODES[other.suspicion.code].explains | other.suspicion.explains:
+    if trial is not None:
+        found.trials.append(trial)
+    return trial
+
+
+def _pair(found: Reasoned, firsts: list[Trial], level: Level, enough: float) -> list[Trial]:
+    """Two that gain too little alone, tried together: both are causes where that gains enough."""
+    both = _trial(found, firsts[0].suspicion, together([t.cure for t in firsts]), level, enough)
+    if both is None or both.gain - max(0.0, *(t.gain for t in firsts)) < enough:
+        return []
+    return [replace(both, suspicion=t.suspicion, cure=t.cure) for t in firsts]
+
+
+def _best(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
+    """What to accept: what gains most, of those alike the one that explains others; two that do so together."""
+    good = [t for t in trials if t.gain >= needed(found.subject, t.before, t.suspicion.prior)]
+    if not good:
+        return []
+    best = max(good, key=lambda t: _worth(t) + 2 * ALIKE * t.suspicion.prior)
+    for other in good:
+        explains = best.suspicion.code in CODES[other.suspicion.code].explains | other.suspicion.explains
+        share = HALF if other.suspicion.prior >= STRONG else 1.0  # what mends a symptom by force may gain more
+        if explains and _worth(other) >= min(_worth(best) - ALIKE, share * _worth(best)):
             best = other
-    return best
+    return [t for t in trials if t is best or (t.run is best.run and best.run is not level.run)]
+
+
+def _worth(trial: Trial) -> float:
+    """The gain, of which what is won beyond a good score counts little."""
+    reached = [trial.run.train_score, trial.run.score]
+    excess = sum(max(0.0, score - GOOD) for score in reached) / 2
+    return trial.gain - 0.9 * excess
+
+
+def _name_untried(found: Reasoned) -> None:
+    """When the passes are used up: what all but always costs quality is taken where much is left to gain."""
+    level = found.cured
+    if level is None or level.room < MUCH:
+        return
+    explained = {code for t in found.accepted for code in CODES[t.suspicion.code].explains | t.suspicion.explains}
+    explained |= {t.suspicion.code for t in found.accepted}
+    for suspicion in suspicions(found.subject, "contract", "structure"):
+        if suspicion.prior >= STRONG and suspicion.code not in explained:
+            cure = _fitting(found, suspicion) if suspicion.cures else None
+            if cure is not None:
+                found.accept([Trial(suspicion, cure, level, level.run, NOTABLE)])

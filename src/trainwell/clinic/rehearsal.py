@@ -27,6 +27,7 @@ from trainwell.training.step import Forward, Stepper
 
 SCORED = 256  # samples of each part
 EXPLODED = 1e6
+LONG = 0.95  # momentum that remembers more than twenty steps
 
 
 @dataclass
@@ -113,7 +114,8 @@ def rehearse(
     multipliers = compressed(rate_multipliers(program, round(k * steps)), steps) * k
     set_training(program.model, frozen(program.model))
     optimizer = built(program)
-    base = [float(group["lr"]) for group in optimizer.param_groups]
+    stretch = _shorten_memory(optimizer, k)
+    base = [float(group["lr"]) * by for group, by in zip(optimizer.param_groups, stretch, strict=True)]
     stepper = Stepper(
         Forward(replace(program, scheduler=None), "float32", device),
         program.model, optimizer, None, clip_grad=program.clip_grad, accumulate=1, say=lambda text: None,
@@ -141,6 +143,28 @@ def rehearse(
     return found
 
 
+def _shorten_memory(optimizer: Any, k: float) -> list[float]:
+    """Let a long momentum forget k times as fast, as its gradients come k times as fast; factors on the rates.
+
+    A memory of 1/(1 − μ) steps that is long beside the rehearsal would never come to its speed there. With
+    1 − μ' = k (1 − μ) and the same η/(1 − μ) for each unit of time, the equation of motion is the same.
+    """
+    stretch = []
+    for group in optimizer.param_groups:
+        betas, plain = group.get("betas"), float(group.get("momentum") or 0.0)
+        memory = plain or (float(betas[0]) if betas else 0.0)
+        shorter = max(LONG, 1.0 - k * (1.0 - memory))
+        if memory <= LONG or k <= 1.0:
+            stretch.append(1.0)
+        elif plain:
+            group["momentum"] = shorter
+            stretch.append((1.0 - shorter) / (1.0 - memory))
+        else:  # Adam's moments are means: the speed does not depend on how long they remember
+            group["betas"] = (shorter, *betas[1:])
+            stretch.append(1.0)
+    return stretch
+
+
 def rate_multipliers(program: Program, steps: int) -> np.ndarray:
     """The schedule's factor on the rate at each of the first steps, shape (steps,); 1 where it follows the loss."""
     if program.scheduler is None:
@@ -148,17 +172,18 @@ def rate_multipliers(program: Program, steps: int) -> np.ndarray:
     try:
         if hasattr(program.scheduler, "step"):
             scheduler = copy.deepcopy(program.scheduler)
+            before = float(scheduler.optimizer.param_groups[0]["lr"])
         else:
-            small = replace(program, model=copy.deepcopy(program.model))
-            scheduler = program.scheduler(built(small))
+            optimizer = built(replace(program, model=copy.deepcopy(program.model)))
+            before = float(optimizer.param_groups[0]["lr"])  # some schedules put their own in its place
+            scheduler = program.scheduler(optimizer)
         if getattr(scheduler, "takes_loss", False) or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             return np.ones(steps)
         group, found = scheduler.optimizer.param_groups[0], np.ones(steps)
-        first = float(group.get("initial_lr", group["lr"])) or 1.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for step in range(steps):
-                found[step] = float(group["lr"]) / first
+                found[step] = float(group["lr"]) / (before or 1.0)
                 scheduler.step()
         return found
     except Exception:  # a schedule of the user's own that cannot be run apart

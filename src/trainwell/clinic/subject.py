@@ -3,50 +3,30 @@
 Nothing here touches the user's program. A probe asks for what it needs; what several ask for is measured once.
 """
 
-import copy
-import math
-import warnings
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trainwell.clinic.cure import Cure
+from trainwell.clinic.duplicate import duplicate
+from trainwell.clinic.first_step import FirstStep, first_step
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built, parameters_covered, private
-from trainwell.clinic.rehearsal import Rehearsal, Sample, rehearse
+from trainwell.clinic.rehearsal import SCORED, Rehearsal, Sample, rehearse
+from trainwell.clinic.sampling import Gathered, Nothing, Spied
 from trainwell.nn.tracer import trace
 from trainwell.theory.chain import Chain
 from trainwell.training.batches import all_steps, endless, mapped, source
-from trainwell.training.modes import frozen, set_training
-from trainwell.training.program import Program
-from trainwell.training.step import Forward, parts
+from trainwell.training.program import Program, targets_of
+from trainwell.training.step import parts
 
 OPENING, WHOLE = 30, 50  # steps of the two rehearsals at effort 1
+FEWEST, BATCHES = 64, 24  # samples of each part that are scored: of small batches at most so many
+LARGE = 20_000_000  # parameters of a model whose trained copies are not kept
 ROWS = 20_000  # of the data that the data probes look at
-
-
-@dataclass(frozen=True)
-class FirstStep:
-    """One forward and backward pass in training mode, on a copy.
-
-    Attributes:
-        error: what was raised, ``IndexError: Target 3 is out of bounds.``, or "".
-        stage: where: ``batch``, ``forward``, ``loss``, ``backward``, ``optimizer`` or "".
-        output: the model's, detached; None where there is none.
-        y: targets of the batch.
-        loss: its value, nan where there is none.
-        gradients: by parameter name; a parameter without a gradient is absent.
-    """
-
-    error: str
-    stage: str
-    output: Any
-    y: Any
-    loss: float
-    gradients: dict[str, Tensor]
 
 
 class Subject:
@@ -61,27 +41,51 @@ class Subject:
 
     def __init__(self, program: Program, meter: Meter, *, seed: int = 0, effort: float = 1.0) -> None:
         self.program, self.meter, self.seed, self.effort = private(program), meter, seed, effort
-        self.task = program.guessed_task()
+        self.task = program.task or self._guessed()
+        self._slower: Rehearsal | None = None
+        self.unasked: list[str] = []  # probes that failed on this program, and how
+
+    def _guessed(self) -> str:
+        if isinstance(self.program.train, tuple | list):
+            return _guessed(self.program)
+        with suppress(Exception):  # batches of a form of their own
+            return _guessed(replace(self.program, train=(self.train.x, self.train.y)))
+        return self.program.guessed_task()
 
     # the data
 
     @cached_property
+    def device(self) -> torch.device:
+        """Of the model."""
+        return next((p.device for p in self.program.model.parameters()), torch.device("cpu"))
+
+    @cached_property
     def train(self) -> Sample:
         """Training samples as tensors: ``.x`` (a tensor, or a tuple or dict of them) and ``.y``, up to ``ROWS``."""
-        return Sample(self.program.train, self.program.batch_size, ROWS)
+        return Gathered(self.program.train, self.program.batch_size, ROWS, self.device)
 
     @cached_property
     def val(self) -> Sample | None:
         """Validation samples likewise, or None."""
-        return None if self.program.val is None else Sample(self.program.val, self.program.batch_size, ROWS)
+        if self.program.val is None:
+            return None
+        return Gathered(self.program.val, self.program.batch_size, ROWS, self.device)
 
     @cached_property
     def scored(self) -> tuple[Sample, Sample | None]:
         """Samples of both parts for the scores."""
-        val = self.program.val
-        return Sample(self.program.train, self.program.batch_size), (
-            None if val is None else Sample(val, self.program.batch_size)
-        )
+        program, size = self.program, self.program.batch_size
+        most = min(SCORED, max(FEWEST, BATCHES * size))
+        return self._scored(program.train, most), None if program.val is None else self._scored(program.val, most)
+
+    def _scored(self, data: Any, most: int) -> Sample:
+        if self.program.step is not None:
+            with suppress(Exception):  # a step that calls its model with several things
+                return Spied(self.fresh(), data, most, self.device)
+        try:
+            return Gathered(data, self.program.batch_size, most, self.device)
+        except Exception:  # batches of a form of their own, or a dataset that breaks
+            return Nothing()
 
     @cached_property
     def scoring(self) -> float:
@@ -91,8 +95,7 @@ class Subject:
     @cached_property
     def batches(self) -> Any:
         """The program's batches, see ``training.batches.source``; ``.n`` samples, ``.batches`` an epoch."""
-        device = next((p.device for p in self.program.model.parameters()), torch.device("cpu"))
-        return source(self.program.train, self.program.batch_size, self.program.shuffle, self.seed, device)
+        return source(self.program.train, self.program.batch_size, self.program.shuffle, self.seed, self.device)
 
     def some_batches(self, count: int) -> list[Any]:
         """The first batches that the program trains on."""
@@ -113,7 +116,12 @@ class Subject:
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """The program's optimizer over a copy of its model: to read its settings."""
-        return built(self.fresh())
+        return built(self.program if self.large else self.fresh())
+
+    @cached_property
+    def large(self) -> bool:
+        """Too large to keep copies of."""
+        return sum(p.numel() for p in self.program.model.parameters()) > LARGE
 
     @cached_property
     def covered(self) -> set[str]:
@@ -123,14 +131,21 @@ class Subject:
     @cached_property
     def chain(self) -> Chain:
         """The layers that two samples run through (no pass worth counting)."""
-        x = mapped(parts(self.some_batches(1)[0])[0], lambda t: t[:2])
-        return trace(copy.deepcopy(self.program.model), x)
+        batch = self.some_batches(1)[0]
+        if self.program.step is not None and not (isinstance(batch, tuple | list) and len(batch) in (2, 3)):
+            return Chain((), "The forward pass failed to be seen: only the program's step knows the model's inputs.")
+        x = mapped(parts(batch)[0], lambda t: t[:2])
+        return trace(duplicate(self.program.model), x)
 
     @cached_property
     def first_step(self) -> FirstStep:
         """See :class:`FirstStep`; one pass."""
+        try:
+            batches = self.batches
+        except Exception as error:
+            return FirstStep.failed(error, "batch")
         self.meter.spend(1.0)
-        return _first_step(self.fresh(), self.batches, self.seed)
+        return first_step(self.fresh(), batches, self.seed)
 
     # its training
 
@@ -144,6 +159,18 @@ class Subject:
         """The whole training in few steps."""
         return self.rehearse(steps=round(WHOLE * self.effort), share=1.0, looks=2)
 
+    def slower(self, share: float) -> Rehearsal:
+        """As much of the whole training as is stable in as few steps; made once."""
+        if self._slower is None:
+            self._slower = self.rehearse(steps=round(WHOLE * self.effort), share=share)
+        return self._slower
+
+    @property
+    def runs(self) -> list[Rehearsal]:
+        """What was made of the program as it is so far, the shorter training first."""
+        known = [self.__dict__.get("opening"), self._slower, self.__dict__.get("whole")]
+        return [run for run in known if run is not None]
+
     def rehearse(self, cure: Cure | None = None, **how: Any) -> Rehearsal:
         """Train a copy, cured or not; arguments of ``rehearsal.rehearse``: ``steps``, ``share``, ``looks`` …"""
         program = self.fresh() if cure is None else self._applied(cure)
@@ -153,7 +180,10 @@ class Subject:
             scored = self.scored if same else Subject(other, self.meter).scored
         else:
             scored = self.scored
-        return rehearse(program, self.task, self.meter, parts=scored, seed=self.seed, **how)
+        run = rehearse(program, self.task, self.meter, parts=scored, seed=self.seed, **how)
+        if self.large:
+            run.model = None
+        return run
 
     def cured(self, cure: Cure) -> "Subject":
         """The subject that the cure makes of this one."""
@@ -165,36 +195,11 @@ class Subject:
         return cure.apply(self.fresh())
 
 
-def _first_step(program: Program, batches: Any, seed: int) -> FirstStep:
-    torch.manual_seed(seed)
-    output, y, loss, stage = None, None, math.nan, "batch"
-    device = next((p.device for p in program.model.parameters()), torch.device("cpu"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            batch = next(endless(batches))
-            stage = "forward"
-            set_training(program.model, frozen(program.model))
-            forward = Forward(program, "float32", device)
-            if program.step is not None or program.objective is not None:
-                value = forward.loss(program.model, batch)
-            else:
-                x, y, *weight = parts(batch)
-                output = program.model(x)
-                stage = "loss"
-                value = forward.loss_of(output, y, weight[0] if weight else None)
-            loss = float(value)
-            stage = "backward"
-            value.backward()
-            stage = "optimizer"
-            built(program)
-            stage = ""
-        except Exception as error:  # whatever a sick program raises is what we ask for
-            text = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-            return FirstStep(text, stage, _detached(output), y, loss, {})
-    gradients = {name: p.grad for name, p in program.model.named_parameters() if p.grad is not None}
-    return FirstStep("", "", _detached(output), y, loss, gradients)
-
-
-def _detached(output: Any) -> Any:
-    return mapped(output, lambda t: t.detach())
+def _guessed(program: Program) -> str:
+    """The task by loss and targets; rows of zeros with a single one are classes, whatever the loss makes of them."""
+    task, y = program.guessed_task(), targets_of(program.train)
+    if task in ("regression", "multilabel") and y is not None and y.dim() == 2 and y.shape[1] > 2:
+        some = y[:ROWS]
+        if bool(((some == 0) | (some == 1)).all() and (some.sum(1) == 1).all()):
+            return "classification"
+    return task

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "ClassScore": "results",
         "ColumnRow": "results",
         "DataGlance": "results",
+        "ExamGlance": "results",
         "Example": "results",
         "LayerRow": "results",
         "Mistake": "results",

@@ -205,6 +205,21 @@ class RateCurve:
     picked: float
 
 
+@dataclass(frozen=True)
+class ExamGlance:
+    """What the exam before the training found.
+
+    Args:
+        said: of each finding worth telling: (code, "error" or "warning", a sentence).
+        applied: field of the recipe → the value that the exam gave it.
+        cost: what it took, in words.
+    """
+
+    said: tuple[tuple[str, str, str], ...] = ()
+    applied: Mapping[str, str] = field(default_factory=dict)
+    cost: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """Everything the report shows.
@@ -218,6 +233,7 @@ class Results:
         notes: sentences worth telling ("column alive left out: …", "NaN at step 312: stepped back").
         recipe_toml: the whole recipe of the run.
         environment: name → version or value.
+        exam: what was found before the training, None if nothing was looked at.
         incomplete: where the drawing of the model gives up, "" if nowhere.
         parameters: all trainable numbers of the model.
         epochs: one mapping an epoch: "epoch" (1-based), "train_loss", "val_loss", "val_accuracy", …, "lr"; non-finite
@@ -251,6 +267,7 @@ class Results:
     recipe_toml: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     data: DataGlance | None = None
+    exam: ExamGlance | None = None
     layers: tuple[LayerRow, ...] = ()
     incomplete: str = ""
     parameters: int | None = None

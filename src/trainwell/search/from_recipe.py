@@ -12,8 +12,9 @@ from trainwell.search.outcome import Race
 from trainwell.training import stopping
 from trainwell.training.decide import decide
 from trainwell.training.defaults import resolve
+from trainwell.training.draft import running
 from trainwell.training.fitting import make_folder
-from trainwell.training.jobs import read_data, running
+from trainwell.training.jobs import read_data
 from trainwell.training.method import RecipeOptimizer
 from trainwell.training.recipe import Recipe
 from trainwell.training.sections import OptimizerSection

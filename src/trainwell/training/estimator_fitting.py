@@ -23,8 +23,8 @@ from trainwell.training.batches import as_tensor
 from trainwell.training.build import Body, build_program
 from trainwell.training.decide import decide, work
 from trainwell.training.defaults import own_rate, resolve
+from trainwell.training.draft import running
 from trainwell.training.fitting import fit
-from trainwell.training.jobs import running
 from trainwell.training.method import RecipeOptimizer
 from trainwell.training.recipe import Recipe
 from trainwell.training.run import Run

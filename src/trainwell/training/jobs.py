@@ -17,6 +17,7 @@ from trainwell.training.assess import Assessment, assess
 from trainwell.training.build import build_program
 from trainwell.training.decide import decide
 from trainwell.training.defaults import resolve
+from trainwell.training.draft import Before, Draft, running
 from trainwell.training.environment import environment
 from trainwell.training.fitting import fit, make_folder
 from trainwell.training.journal import Journal, plain
@@ -26,7 +27,6 @@ from trainwell.training.rate import RateSearch, search_rate
 from trainwell.training.recipe import Recipe
 from trainwell.training.restore import read_recipe, restore_run
 from trainwell.training.run import Run
-from trainwell.training.settings import Running, Training
 from trainwell.training.state import Callback, Teller
 from trainwell.training.unfreezing import GradualUnfreezing
 from trainwell.training.userfile import absolute, load_function, names_file, refuse_inside
@@ -35,13 +35,14 @@ from trainwell.training.weights import write_text
 REWRITTEN = ("recipe.toml", "schema.json", "environment.json")  # in the folder of a run that is resumed
 
 
-def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> Run:
+def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = (), before: Before | None = None) -> Run:
     """Train from data to report, into ``recipe.output.folder`` (or a new ``runs/NAME-N``).
 
     Args:
         spec: path or known name of the data.
         recipe: what to do; open fields are decided from the data or measured.
         callbacks: functions ``f(event, state)``.
+        before: looks at the run before it begins, and may revise it; where ``training.exam`` is true.
 
     Raises:
         InputError: for wrong data or recipe, or a folder that holds a run already.
@@ -60,7 +61,7 @@ def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = ()) -> R
             write_text(folder / "recipe.toml", recipe.to_toml())
             stop.folder = folder
             raise
-        return _in_folder(folder, resolve(recipe, dataset), dataset, teller)
+        return _in_folder(folder, resolve(recipe, dataset), dataset, teller, before)
 
 
 def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
@@ -84,7 +85,7 @@ def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
         return _in_folder(folder, resolve(recipe, dataset), dataset, teller)
 
 
-def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -> Run:
+def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller, before: Before | None = None) -> Run:
     """Decide what is open, train, assess, report; a Stopped that leaves here knows the folder."""
     try:
         with _undone(folder):
@@ -104,8 +105,12 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller) -
             began = time.perf_counter()
             fresh = not any((folder / "checkpoint").glob("*.pt"))
             program, recipe, search = decide(recipe, dataset, teller, fresh=fresh)
-            write_text(folder / "recipe.toml", recipe.to_toml())
             stages = {"deciding": time.perf_counter() - began}
+            if before is not None and fresh and recipe.training.exam:
+                draft = before(Draft(program, recipe, dataset, folder, teller, search))
+                program, recipe, search = draft.program, draft.recipe, draft.search
+                stages["examining"] = time.perf_counter() - began - stages["deciding"]
+            write_text(folder / "recipe.toml", recipe.to_toml())
             run = fit(
                 program,
                 training=running(recipe),
@@ -148,21 +153,6 @@ def _undone(folder: Path) -> Iterator[None]:
                 if place.is_dir() and not any(place.iterdir()):  # another run may have moved in
                     place.rmdir()
         raise
-
-
-def running(recipe: Recipe) -> Training:
-    """The settings of ``fit`` that a recipe holds."""
-    own = recipe.training.model_dump(include=set(Running.model_fields))
-    threshold = recipe.training.threshold
-    precision = recipe.precision
-    return Training(
-        **own,
-        threshold=0.5 if threshold == "auto" else threshold,
-        dtype="float32" if precision.dtype == "auto" else precision.dtype,
-        channels_last=precision.channels_last is True,
-        threads=precision.threads if isinstance(precision.threads, int) else 0,
-        compile=precision.compile,
-    )
 
 
 def read_data(recipe: Recipe, teller: Teller) -> Dataset:

@@ -107,7 +107,7 @@ class Recipe(Section):
             >>> Recipe().override(["optimizer.lr=0.1", "model.name=cnn"]).model.name
             'cnn'
         """
-        document = self.model_dump(exclude_none=True)
+        document = {"format": self.format, **self.model_dump(exclude_none=True, exclude_unset=True)}
         for assignment in assignments:
             name, equals, text = assignment.partition("=")
             section, dot, field = name.strip().partition(".")
@@ -122,6 +122,34 @@ class Recipe(Section):
                 )
             document[section] = {**document[section], field: _value(text.strip())}
         return Recipe.checked(document, "--set")
+
+    def changed(self, changes: Mapping[str, Any]) -> "Recipe":
+        """A checked copy with some fields changed, ``section.field`` → value.
+
+        Example:
+            >>> Recipe().changed({"optimizer.lr": 0.5, "training.epochs": 2}).optimizer.lr
+            0.5
+        """
+        update: dict[str, Section] = {}
+        for name, value in changes.items():
+            section, _, field = name.partition(".")
+            update[section] = update.get(section, getattr(self, section)).with_(**{field: value})
+        return self.model_copy(update=update)
+
+    def value(self, name: str) -> Any:
+        """The value of ``section.field``."""
+        section, _, field = name.partition(".")
+        return getattr(getattr(self, section), field)
+
+    def given(self) -> frozenset[str]:
+        """Fields that were given a value by a file or an override, as ``section.field``; the rest are defaults.
+
+        Example:
+            >>> sorted(Recipe().override(["optimizer.lr=0.1"]).given())
+            ['optimizer.lr']
+        """
+        sections = {name: getattr(self, name) for name in self.model_fields_set & _sections().keys()}
+        return frozenset(f"{name}.{field}" for name, section in sections.items() for field in section.model_fields_set)
 
     def to_toml(self) -> str:
         """The recipe as TOML with each field's sentence beside it; absent fields are left out."""
@@ -152,7 +180,7 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """A hash of all that decides the weights: not of the output folder, the time budget or the device."""
         content = self.model_dump(
-            exclude={"output": True, "picked": True, "training": {"max_minutes", "device", "tensorboard"}}
+            exclude={"output": True, "picked": True, "training": {"max_minutes", "device", "tensorboard", "exam"}}
         )
         return hashlib.sha256(repr(sorted(_flat(content))).encode()).hexdigest()[:16]
 

@@ -69,6 +69,7 @@ def results(
         recipe_toml=run.recipe.to_toml(),
         environment=_environment(run),
         data=_glance(dataset),
+        exam=_exam(run),
         layers=tuple(
             report.LayerRow(x.path, x.kind, x.name, x.input_shape, x.output_shape, x.parameters, x.detail)
             for x in chain.layers
@@ -261,6 +262,20 @@ def _environment(run: Run) -> dict[str, str]:
     content = json.loads(path.read_text(encoding="utf-8"))
     plain = {k: str(v) for k, v in content.items() if isinstance(v, str | int) and k != "format"}
     return {**plain, **content.get("packages", {})}
+
+
+def _exam(run: Run) -> report.ExamGlance | None:
+    """What the exam before the training left in the run's folder."""
+    path = run.folder / "exam.json" if run.folder else None
+    if path is None or not path.is_file():
+        return None
+    told = json.loads(path.read_text(encoding="utf-8"))
+    found = [finding for finding in told["findings"] if finding["severity"] != "info"]
+    return report.ExamGlance(
+        said=tuple((f["code"], f["severity"], said) for f, said in zip(found, told["said"], strict=True)),
+        applied={name: str(value) for name, value in told["applied"].items()},
+        cost=f"{told['cost']['passes']:.0f} passes of one batch, {told['cost']['seconds']:.1f} s.",
+    )
 
 
 def _commands(run: Run) -> tuple[tuple[str, str], ...]:

@@ -123,6 +123,17 @@ def another_loss(subject: Subject, loss: nn.Module) -> Cure:
     return change_loss(make, f"use {source}", subject.program.loss, source)
 
 
+def ignore_label(loss: nn.Module, label: int) -> Cure:
+    """Leave samples with this label out of the loss."""
+
+    def make(old: Any) -> nn.Module:
+        made = copy.deepcopy(old)
+        made.ignore_index = label
+        return made
+
+    return change_loss(make, f"ignore the label {label}", loss, f"nn.{type(loss).__name__}(ignore_index={label})")
+
+
 def editable(subject: Subject, layer: Layer | None) -> bool:
     """Whether this step is a module that runs once and nothing else holds, so that it can be replaced."""
     if layer is None or not layer.path or layer.path.endswith("()"):

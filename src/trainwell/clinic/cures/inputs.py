@@ -68,6 +68,17 @@ def standardize(features: Features) -> Cure:
     return before(_placed(prepare, features), "standardize the inputs inside the model", source)
 
 
+def mute(features: Features, which: Tensor) -> Cure:
+    """These features are 0 for the net, whatever their value; ``which`` has shape (features,)."""
+    shape = _broadcast(features)
+    scale = (~which).double().reshape(shape).numpy()
+    prepare = AffineInput(np.zeros(shape), scale, features.x.shape[1:])
+    source = "nn.Sequential(trainwell.nn.AffineInput(0, keep, shape), model)  # keep: 0 for those features, else 1"
+    return before(
+        _placed(prepare, features), f"leave out {int(which.sum())} constant features inside the model", source
+    )
+
+
 def rescale(features: Features) -> Cure:
     """One number for all features: subtract the mean of all and divide by the standard deviation of all."""
     mean, std = float(features.mean.mean()), float((features.level**2 - float(features.mean.mean()) ** 2) ** 0.5)

@@ -11,16 +11,18 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
 FEW_STEPS = 100  # in the whole training
-USUAL = 32
-FEW_SAMPLES = 8  # of a channel: the error of a variance is √(2/n), 50 %
+USUAL, MORE = 32, 4  # samples a batch, and times as many steps that make it worth a change
+SEVERAL = 5  # epochs: with fewer it is them that are lacking
+FEW_SAMPLES, FEWEST = 8, 4  # of a channel: the error of a variance is √(2/n), 50 % and 71 %
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect batches that leave few steps, or whose statistics are noise."""
     if not isinstance(subject.program.train, tuple | list):
         return  # a loader brings its own batches
-    yield from _statistics(subject)
-    yield from _size(subject)
+    noisy = list(_statistics(subject))
+    yield from noisy
+    yield from _size(subject, noisy=bool(noisy))
 
 
 def _statistics(subject: Subject) -> Iterator[Suspicion]:
@@ -36,21 +38,25 @@ def _statistics(subject: Subject) -> Iterator[Suspicion]:
     yield Suspicion(
         "bn-small-batch", where,
         f"Batch normalization in {where} averages over {counts[where]} numbers: its statistics are mostly noise.",
-        {"numbers a channel": counts[where], "batch size": size}, prior=0.75 if counts[where] <= 4 else 0.4,
-        cures=(set_field(subject, "batch_size", min(USUAL, subject.batches.n)),),
+        {"numbers a channel": counts[where], "batch size": size},
+        prior=0.75 if counts[where] <= FEWEST else 0.05,
+        cures=(set_field(subject, "batch_size", min(USUAL, subject.batches.n), steps=size / USUAL),),
     )  # fmt: skip
 
 
-def _size(subject: Subject) -> Iterator[Suspicion]:
+def _size(subject: Subject, *, noisy: bool) -> Iterator[Suspicion]:
+    """Batches too large for the data, or so small that a step is noise; small ones under batch norm are its matter."""
     size, n, steps = subject.program.batch_size, subject.batches.n, subject.steps
-    if size > USUAL and steps < FEW_STEPS:
+    smaller = min(USUAL, max(8, n // 20))
+    if size > USUAL and steps < FEW_STEPS and size / smaller > MORE:
         yield Suspicion(
             "batch-size-extreme", "batch_size",
             f"With batches of {size} the whole training has {steps} steps.",
-            {"batch size": size, "steps": steps, "samples": n}, prior=0.6 if size >= n / 2 else 0.4,
-            cures=(set_field(subject, "batch_size", min(USUAL, max(8, n // 20))),),
+            {"batch size": size, "steps": steps, "samples": n},
+            prior=0.8 if subject.program.epochs >= SEVERAL else 0.4,
+            cures=(set_field(subject, "batch_size", smaller, steps=size / smaller),),
         )  # fmt: skip
-    elif size <= 2 < n:
+    elif size <= 2 < n and not noisy:
         yield Suspicion(
             "batch-size-extreme", "batch_size", f"A batch of {size} makes every step mostly noise.",
             {"batch size": size, "steps": steps}, prior=0.3, cures=(set_field(subject, "batch_size", USUAL),),

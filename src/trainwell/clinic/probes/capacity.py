@@ -17,6 +17,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     whole = subject.whole
     if not whole.finite or whole.train_score >= GOOD:
         return
+    if any(layer.parameters for layer in subject.chain.of_kind("other")):
+        return  # recurrent layers and attention: their width is not seen here
     weighted = [layer for layer in subject.chain.layers if layer.kind in ("linear", "conv")]
     hidden = weighted[:-1]
     narrowest = min((layer.output_shape[0] for layer in hidden if layer.output_shape), default=0)
@@ -29,5 +31,5 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         "underfitting-capacity", hidden[0].path if hidden else "model",
         f"The net is small: {what}, and its training score rests at {whole.train_score:.2f}.",
         {"narrowest hidden layer": narrowest, "training score": whole.train_score, "falling": curve.falling},
-        prior=0.6 if narrowest <= NARROW // 2 else 0.35, cures=() if cure is None else (cure,),
+        prior=0.6 if narrowest <= NARROW // 2 else 0.2, cures=() if cure is None else (cure,),
     )  # fmt: skip

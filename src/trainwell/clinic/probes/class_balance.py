@@ -16,13 +16,15 @@ from trainwell.clinic.answers import Answers, answers_of
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.head_and_loss import Balanced, change_loss
 from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.level import CAUTIOUS, WELL
 from trainwell.clinic.quality import codes as class_codes
 from trainwell.clinic.rehearsal import Rehearsal, answers
 from trainwell.clinic.subject import Subject
 
-PHASE, COST = "contract", 0.0  # reads the rehearsal; its cure is tried where the recall falls short
+PHASE, COST = "training", 0.0  # reads the rehearsal; its cure is tried where the recall falls short
 RATIO, SHORT, GAINED = 4.0, 0.1, 0.08
-SCORED = 2_000  # samples that recall is taken on
+SCORED = 1_000  # samples that recall is taken on
+MISSED = 0.4  # recall of the rarest class: a net that finds more of it has begun to learn it
 SETTLED = 0.02  # accuracy below that of the commonest class: the net has not come that far yet
 
 
@@ -43,16 +45,19 @@ def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspic
     ratio = float(counts.max() / counts.min())
     evidence: dict[str, float | str | bool] = {"largest over smallest class": ratio}
     cure = weigh(subject, counts, found.onehot)
-    accuracy, recalls = recall_of(subject, subject.whole, found)
+    share = bearable(subject)  # of the training: at its own pace a net may just say one class, whatever the weights
+    plain = subject.whole if share == 1.0 else subject.slower(share)
+    recalls, shares = recall_of(subject, plain, found), counts / counts.sum()
+    accuracy = float((recalls.nan_to_num() * shares).sum())  # among samples as common as in training
     mean, rarest = float(recalls.nanmean()), float(recalls[int(counts.argmin())])
     evidence |= {"accuracy": accuracy, "mean recall": mean, "recall of the rarest class": rarest}
     said = f"The commonest class has {ratio:.3g} times as many samples as the rarest, of which {rarest:.0%} are found."
-    missed = mean < accuracy - SHORT and accuracy > float(counts.max() / counts.sum()) - SETTLED
-    if not missed or cure is None:
+    missed = rarest < MISSED and mean < accuracy - SHORT and accuracy > float(shares.max()) - SETTLED
+    if not missed or cure is None or subject.meter.left < plain.steps + 2 * subject.scoring:
         yield Suspicion("class-imbalance", "train.y", said, evidence, prior=0.05)
         return
-    run = subject.rehearse(cure, steps=subject.whole.steps, share=1.0)
-    better = float(recall_of(subject, run, found)[1].nanmean()) if run.finite else 0.0
+    run = subject.rehearse(cure, steps=plain.steps, share=share)
+    better = float(recall_of(subject, run, found).nanmean()) if run.finite else 0.0
     evidence["mean recall with weights"] = better
     gain = better - mean
     yield Suspicion(
@@ -61,11 +66,18 @@ def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspic
     )  # fmt: skip
 
 
-def recall_of(subject: Subject, run: Rehearsal, found: Answers) -> tuple[float, Tensor]:
-    """Accuracy and the recall of each class (nan where it has no samples), on validation samples if there are some."""
+def bearable(subject: Subject) -> float:
+    """The share of the training that is rehearsed: all, or the root where its pace is many times the program's."""
+    whole = subject.whole
+    hurried = whole.factor > CAUTIOUS**2 and min(whole.train_score, whole.score) < WELL
+    return whole.factor**-0.5 if hurried else 1.0
+
+
+def recall_of(subject: Subject, run: Rehearsal, found: Answers) -> Tensor:
+    """Recall of each class (nan where it has no samples), on validation samples if there are some."""
     part = subject.val if subject.val is not None else subject.train
     if run.model is None or not run.finite:
-        return 0.0, torch.full((found.classes,), torch.nan)
+        return torch.full((found.classes,), torch.nan)
     step = max(1, len(part.y) // SCORED)
     x = part.x[::step] if isinstance(part.x, Tensor) else part.x
     y = part.y[::step] if isinstance(part.x, Tensor) else part.y
@@ -80,8 +92,7 @@ def recall_of(subject: Subject, run: Rehearsal, found: Answers) -> tuple[float, 
         cut = 0.5 if bool(((output >= 0) & (output <= 1)).all()) else 0.0
         guess = (output.flatten() > cut).long()
     hits = (guess == truth).double()
-    recalls = torch.stack([hits[truth == c].mean() for c in range(found.classes)])
-    return float(hits.mean()), recalls
+    return torch.stack([hits[truth == c].mean() for c in range(found.classes)])
 
 
 def weigh(subject: Subject, counts: Tensor, onehot: bool = False) -> Cure | None:

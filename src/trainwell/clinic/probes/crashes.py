@@ -10,15 +10,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from trainwell.clinic.crash_words import crash as _crash
+from trainwell.clinic.crash_words import cut_off, in_words, schedule_ends, unread, validation_fails
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.cures.head_and_loss import replace_module
 from trainwell.clinic.cures.inputs import before
 from trainwell.clinic.cures.targets import cast
+from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.first_step import FirstStep
 from trainwell.clinic.probes.targets import per_sample
 from trainwell.clinic.shaping import Cast, Shaped
 from trainwell.clinic.subject import Subject
@@ -28,23 +33,39 @@ from trainwell.training.step import parts
 
 PHASE, COST = "contract", 1.0
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LATER: WeakKeyDictionary[Subject, list[Suspicion]] = WeakKeyDictionary()
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Explain the error of the first step."""
+    yield from unread(subject)
+    first = subject.first_step
+    told = False
     with suppress(Exception):  # batches that cannot be had
-        first = subject.first_step
-        if first.stage == "forward":
-            yield from _in_forward(subject, first.error)
-        elif first.stage in ("loss", "backward"):
-            yield from _types(subject, first.error, first.output, first.y)
+        for suspicion in _of_the_step(subject, first):
+            told = True
+            yield suspicion
+    if not told:
+        yield from in_words(subject, first)
+    if not first.error:
+        if subject not in _LATER:
+            _LATER[subject] = list(_later(subject))
+        yield from _LATER[subject]
 
 
-def _crash(where: str, message: str, error: str, cures: list[Cure], code: str = "program-crashes") -> Suspicion:
-    return Suspicion(
-        code, where, message, {"error": error}, prior=0.9, certain=True, loss=1.0, cures=tuple(cures)
-    )  # fmt: skip
+def _later(subject: Subject) -> Iterator[Suspicion]:
+    """What raises after the first step."""
+    yield from validation_fails(subject)
+    with suppress(Exception):  # a schedule that cannot be run apart
+        yield from schedule_ends(subject)
+
+
+def _of_the_step(subject: Subject, first: FirstStep) -> Iterator[Suspicion]:
+    if first.stage == "forward":
+        yield from _in_forward(subject, first.error)
+    elif first.stage in ("loss", "backward") and not cut_off(first.error):
+        yield from _types(subject, first.error, first.output, first.y)
 
 
 def _in_forward(subject: Subject, error: str) -> Iterator[Suspicion]:
@@ -58,7 +79,7 @@ def _in_forward(subject: Subject, error: str) -> Iterator[Suspicion]:
     shape = tuple(given.shape)
     if isinstance(module, nn.Embedding):
         yield from _beyond_table(subject, path, module, given, error)
-    elif any(d != own and (d.is_floating_point or d == torch.uint8) for d in floats) and given.dtype != own:
+    elif given.dtype != own and any(d != own and (d.is_floating_point or _typed(d, error)) for d in floats):
         cure = before(Cast(own), f"turn the inputs into {own}", f"model(x.to({own}))")
         yield _crash("train.X", f"Inputs are {floats[0]}, the model's weights {own}.", error, [cure])
     elif isinstance(module, nn.Linear) and shape[-1] != module.in_features:
@@ -76,9 +97,14 @@ def _in_forward(subject: Subject, error: str) -> Iterator[Suspicion]:
         yield _crash(path or "model", f"The forward pass fails in {path or 'the model'}: {error}", error, [])
 
 
+def _typed(dtype: torch.dtype, error: str) -> bool:
+    """Is this error about inputs of whole numbers?"""
+    return dtype == torch.uint8 or "dtype" in error or "scalar type" in error
+
+
 def failing(model: nn.Module, x: Any) -> tuple[str, Tensor | None]:
     """The path of the innermost module whose call raises on this batch, and the first tensor that it was given."""
-    model = copy.deepcopy(model)
+    model = duplicate(model)
     model.train()
     open_calls: list[tuple[str, Any]] = []
     state = torch.get_rng_state()
@@ -206,13 +232,17 @@ def _types(subject: Subject, error: str, output: Any, y: Any) -> Iterator[Suspic
         return
     whole = not y.is_floating_point() or bool((y == y.round()).all())
     wanted = [torch.long] if y.is_floating_point() and whole else []
-    wanted = [torch.long, output.dtype] if y.dtype in (torch.int32, torch.uint8, torch.int16, torch.bool) else wanted
+    wanted = (
+        [torch.long, output.dtype]
+        if y.dtype in (torch.int32, torch.uint8, torch.int8, torch.int16, torch.bool)
+        else wanted
+    )
     if y.dtype == torch.long or (y.is_floating_point() and y.dtype != output.dtype):
         wanted = [output.dtype]
     for dtype in wanted:
         if not _runs(subject, output, y.to(dtype)):
             continue
-        kind = "class codes, which are whole numbers," if dtype == torch.long else f"targets of {dtype}"
+        kind = "whole numbers, the codes of classes" if dtype == torch.long else f"targets of {dtype}"
         message = f"Targets are {y.dtype}, but the loss wants {kind}."
         yield _crash("train.y", message, error, [cast(dtype, y.dtype)])
         return

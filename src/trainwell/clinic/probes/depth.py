@@ -8,6 +8,7 @@ theory's ``depth_by_width``), that is the cause.
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.cures.activations import exchange_activations, plain_hidden
@@ -25,6 +26,7 @@ PHASE, COST = "signal", 0.0  # reads the signals measured before
 
 FADED = 0.03  # share of the gradient that reaches the first layer, below which it is suspected
 WORSE = 5.0  # times the net drawn anew does better, or
+FEW, GOOD = 8, 0.9  # layers that any width carries; score of a net that learns
 HOPELESS = 1e-3  # share below which that does not matter
 
 
@@ -36,8 +38,9 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     reach, contrast = found.own.reach, found.own.contrast
     other = math.nan if found.drawn is None else found.drawn.reach
     if not reach < FADED or not (reach < HOPELESS or reach * WORSE < other):
+        yield from _unlearned(subject, len(found.own.of("weights")))
         return
-    prior = min(0.9, 0.15 + 0.2 * math.log10(FADED / max(reach, 1e-12)))
+    prior = min(0.9, 0.15 + 0.3 * math.log10(FADED / max(reach, 1e-12)))
     layers = len(found.own.of("weights"))
     evidence = {"gradient that reaches the first layer": reach, "drawn anew": other, "layers": layers}
     if explained(subject):
@@ -63,6 +66,22 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if contrast < HOPELESS:
         message = f"Only {contrast:.1e} of the last hidden layer's size differs between samples."
         yield Suspicion("vanishing-activations", "the last hidden layer", message, {"contrast": contrast}, prior=0.05)
+
+
+def _unlearned(subject: Subject, layers: int) -> Iterator[Suspicion]:
+    """A gradient may get through and say nothing: deep narrow nets whose rehearsal learns little."""
+    whole = vars(subject).get("whole")  # where the reasoning has asked for it: it is not worth its passes here
+    if layers <= FEW or whole is None or min(whole.train_score, whole.score) >= GOOD:
+        return
+    with suppress(Exception):  # a chain that theory cannot follow says nothing of width
+        carried = carries(subject)
+        if layers > carried:
+            yield Suspicion(
+                "too-deep-for-width", "the net",
+                f"The net has {layers} layers, and at its width a signal passes through about {carried:.0f}.",
+                {"layers": layers, "layers that the width carries": round(carried, 1)},
+                prior=0.5, cures=_rebuilding(subject), explains=frozenset(["vanishing-gradient", "dead-relu"]),
+            )  # fmt: skip
 
 
 def carries(subject: Subject) -> float:

@@ -20,6 +20,9 @@ from trainwell.training.batches import as_tensor, mapped
 PHASE, COST = "training", 60.0
 MANY = 30  # epochs
 GAP, FALL = 0.1, 0.03
+LEARNED = 0.6  # training score below which nothing was learned by heart
+ROSE = 0.03  # of the training score meanwhile
+LEAST = 0.02  # of the epochs are kept
 LEARNED_BY_HEART = 0.08  # fall of the validation score on few samples
 STEPS, LOOKS = 50, 5
 
@@ -28,17 +31,17 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect training by heart."""
     if subject.program.val is None or subject.program.epochs < 4:
         return
-    whole = subject.whole
-    gap = whole.train_score - whole.score if whole.finite else math.nan
-    fall = max((look[2] for look in whole.looks), default=math.nan) - whole.score
+    gap, fall, when, covered = fallen(subject)
     memorized, stop = math.nan, 1 / 6
-    if subject.program.epochs >= MANY and not fall > FALL:
+    if fall > FALL:
+        stop = when
+    elif subject.program.epochs >= MANY:
         small = Small(subject).run
         if small is not None and small.finite:
             best = max(small.looks, key=lambda look: look[1])
             memorized, stop = best[1] - small.looks[-1][1], best[0] / small.steps / 2
     epochs = subject.program.epochs
-    shorter = max(1, round(epochs * min(stop, 0.5)))
+    shorter = max(1, round(epochs * min(max(stop, LEAST), 0.5)))
     cures = (set_field(subject, "epochs", shorter, factor=shorter / epochs),)
     evidence = {"gap": gap, "fall after the best": fall, "fall on few samples": memorized, "epochs": epochs}
     if memorized > LEARNED_BY_HEART:
@@ -51,8 +54,29 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         yield Suspicion(
             "overfitting", "epochs",
             f"Over {epochs} epochs the training score rises {100 * gap:.0f} points above the validation score, which "
-            f"falls by {100 * fall:.0f} points after its best.", evidence, prior=0.6, cures=cures,
+            f"falls by {100 * fall:.0f} points after its best.", evidence,
+            prior=0.6, gain=fall * min(2.0, covered**-0.5), cures=cures,  # the rest of the training goes on falling
         )  # fmt: skip
+
+
+def fallen(subject: Subject) -> tuple[float, float, float, float]:
+    """Of all rehearsals: the gap where the training score is best, the fall of the validation score until there from
+    its best at a lower training score, and the shares of the whole training at which best and last are; nan where
+    there is none.
+    """
+    looks = [
+        (train, val, step * run.factor / max(1, subject.steps))
+        for run in subject.runs
+        if run.finite
+        for step, train, val in run.looks
+    ]
+    if len(looks) < 2:
+        return math.nan, math.nan, math.nan, math.nan
+    last = max(looks)
+    best = max(looks, key=lambda look: look[1])
+    if best[0] > last[0] - ROSE or last[0] < LEARNED:
+        return last[0] - last[1], math.nan, math.nan, math.nan
+    return last[0] - last[1], best[1] - last[1], best[2], min(1.0, last[2])
 
 
 class Small:

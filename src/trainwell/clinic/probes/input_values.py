@@ -10,15 +10,17 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from trainwell.clinic.cures.inputs import fill_in, rescale, standardize
+from trainwell.clinic.cures.inputs import fill_in, mute, rescale, standardize
 from trainwell.clinic.features import Features, features_of, measured, nonfinite, prepared
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 0.0
 LEVEL, OFFSET, SPREAD = (0.1, 3.0), 5.0, 10.0
+RARELY = 0.05  # share of the validation samples in which a value that training never saw is an exception
 NORMALIZING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
@@ -30,7 +32,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         features = features_of(subject)
         if features is not None:
             yield from _scales(subject, features)
-            yield from _constant(features)
+            yield from _constant(subject, features)
 
 
 def _nonfinite(subject: Subject) -> Iterator[Suspicion]:
@@ -82,6 +84,16 @@ def _scales(subject: Subject, features: Features) -> Iterator[Suspicion]:
     yield Suspicion("input-not-normalized", "train.X", message, evidence, prior=prior, cures=(cure,))
 
 
+def _awake(subject: Subject, features: Features) -> Tensor:
+    """Which features are constant in training and have another value in more than a few validation samples."""
+    val = None if subject.val is None else prepared(subject, subject.val.x)
+    if not isinstance(val, Tensor) or val.shape[1:] != features.x.shape[1:]:
+        return torch.zeros_like(features.varying)
+    flat = val.double().movedim(features.axis, -1).reshape(-1, len(features.mean))
+    others = ((flat - features.mean).abs() > 1e-6 * (1 + features.mean.abs())).double().mean(0)
+    return ~features.varying & (others > RARELY)
+
+
 def _pixels(features: Features) -> bool:
     """Are the columns of one scale, as the pixels of a picture are: whole levels, or one common range?"""
     x = features.x
@@ -102,9 +114,19 @@ def _normalized_first(subject: Subject) -> bool:
     return False
 
 
-def _constant(features: Features) -> Iterator[Suspicion]:
+def _constant(subject: Subject, features: Features) -> Iterator[Suspicion]:
     constant = int((~features.varying).sum())
-    if constant:
+    awake = _awake(subject, features)
+    if bool(awake.any()):
+        place = int(awake.nonzero()[0])
+        yield Suspicion(
+            "input-constant-feature", f"train.X, {features.where} {place}",
+            f"{int(awake.sum())} of {len(awake)} {features.where}s have one value in all training samples, and others "
+            "in validation: their weights keep their random start, and add noise to every answer.",
+            {"constant in training only": float(awake.sum()), "of": float(len(awake))}, prior=0.7,
+            cures=(mute(features, awake),),
+        )  # fmt: skip
+    elif constant:
         total = len(features.std)
         yield Suspicion(
             "input-constant-feature", f"train.X, {features.where} {int((~features.varying).nonzero()[0])}",

@@ -3,13 +3,18 @@
 import math
 from collections.abc import Iterator
 
-from trainwell.clinic.cures.settings import set_rate
+from trainwell.clinic.cure import Cure
+from trainwell.clinic.cures.settings import constant_rate, set_rate
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
+from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, usual_rate
 
 PHASE, COST = "training", 0.0  # reads the rehearsals
 TOWERING = 100.0  # a loss so many times its start is far beyond the edge
+RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
+FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
+LEFT = 0.2  # of the peak rate, mean over the schedule
 GOOD = 0.9  # score of a rehearsal that no rate needs to better
 
 
@@ -19,29 +24,48 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if min(whole.train_score, whole.score) >= GOOD:
         return
     rate = float(subject.optimizer.param_groups[0]["lr"])
+    peak, usual = peak_rate(subject), usual_rate(subject.optimizer)
     opening, all_of_it = curve_of(subject.opening), curve_of(whole)
     evidence = {"rate": rate, "first loss": opening.start, "loss after the opening": opening.end}
-    if not opening.finite or opening.descent < 0 or opening.swing > 0.5:
+    if not opening.finite or opening.descent < -RISEN or opening.swing > LEAPING:
         seen = "not finite" if not opening.finite else "higher than at the start" if opening.descent < 0 else "leaping"
         yield Suspicion(
             "lr-too-high", "optimizer.lr", f"At the rate {rate:g} the loss is {seen} after the first steps.", evidence,
-            prior=0.8 if not opening.finite else 0.6,
+            prior=0.8 if not opening.finite else 0.45,
             cures=tuple(set_rate(subject, rate / by) for by in _divisors(subject)),
         )  # fmt: skip
         return
+    if peak > FAR * usual:
+        yield Suspicion(
+            "lr-too-high", "optimizer.lr", f"The rate reaches {peak:g}, {peak / usual:.3g} times what is usual.",
+            evidence | {"peak rate": peak, "usual rate": usual}, prior=0.7,
+            cures=tuple(set_rate(subject, rate / by) for by in (10.0 ** round(math.log10(peak / usual) - 0.5), 10.0)),
+        )  # fmt: skip
+        return
     if whole.finite and (all_of_it.descent < 0.5 or all_of_it.falling > 0.15):
-        by = 100.0 if all_of_it.descent < 0.05 else 10.0
+        lacking, short = rate_lacks(subject), steps_lack(subject)
+        if lacking < SOME:
+            return
+        by = min(1000.0, max(10.0, 10.0 ** round(lacking)))
         yield Suspicion(
             "lr-too-low", "optimizer.lr", f"At the rate {rate:g} training ends before it gets anywhere.",
-            {**evidence, "descent of the whole training": all_of_it.descent},
-            prior=0.6 if all_of_it.descent < 0.2 else 0.35,
-            cures=tuple(set_rate(subject, rate * k) for k in (by, by / 3)),
+            {**evidence, "descent of the whole training": all_of_it.descent, "usual over this rate": 10**lacking},
+            prior=min(0.85, max(0.2, 0.25 + 0.3 * lacking)),
+            cures=_faster(subject, rate, by),
+            explains=frozenset(["too-few-epochs"] if lacking > short else []),
         )  # fmt: skip
     elif not whole.finite or whole.train_score < subject.opening.train_score:
         yield Suspicion(
             "lr-too-high", "optimizer.lr", f"The rate {rate:g} is at the edge of what the curvature bears.", evidence,
-            prior=0.3, cures=(set_rate(subject, rate / 10.0),),
+            prior=0.2, cures=(set_rate(subject, rate / 10.0),),
         )  # fmt: skip
+
+
+def _faster(subject: Subject, rate: float, by: float) -> tuple[Cure, ...]:
+    """No schedule, where it takes most of the rate away, or a higher rate."""
+    higher = tuple(set_rate(subject, rate * k) for k in (by, by / 3))
+    left = mean_rate(subject) / max(peak_rate(subject), 1e-30)
+    return (constant_rate(subject), *higher) if subject.program.scheduler is not None and left < LEFT else higher
 
 
 def _divisors(subject: Subject) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ PHASE, COST = "structure", 1.0  # the first step, which others ask for too
 
 ALIKE = 1e-5  # relative distance of rows that counts as none
 HALF = 0.5  # share of distinct units up to which a layer is suspected
+LOST = 0.2  # of the quality, expected: copies of one unit are one unit, for as long as training lasts
 STUCK, LOOSE = 0.95, 0.4  # priors: the gradients are equal too; they differ (dropout, or what follows breaks it)
 
 
@@ -35,7 +36,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "layers": len(bad), "share of distinct units": round(min(bad.values()), 3),
             "gradients equal too": bool(stuck),
         },
-        prior=STUCK if stuck else LOOSE,
+        prior=STUCK if stuck else LOOSE, certain=bool(stuck), loss=LOST,
         cures=(redraw(subject), redraw(subject, scheme="xavier")),
     )  # fmt: skip
 

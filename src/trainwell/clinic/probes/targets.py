@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwell.clinic.answers import IGNORED, Answers, answers_of
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cure import Cure
+from trainwell.clinic.cures.head_and_loss import ignore_label
 from trainwell.clinic.cures.inputs import after
 from trainwell.clinic.cures.rows import keep
 from trainwell.clinic.cures.targets import codes_of_rows, relabel, rescale_to_unit, reshape, standardize_targets
@@ -56,6 +57,16 @@ def _codes(subject: Subject, contract: Contract, answers: Answers) -> Iterator[S
         return
     values = answers.values[answers.values != getattr(loss, "ignore_index", IGNORED)]
     low, high = int(values.min()), int(values.max())
+    classes = values[values >= 0]
+    unlabelled = low < 0 and int((values < 0).sum()) == 1 and len(classes) == outputs and high < outputs
+    if unlabelled and isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
+        yield Suspicion(
+            "label-out-of-range", "train.y",
+            f"Some labels are {low}, which is none of the classes 0 … {outputs - 1}: samples without a label.",
+            {"label": float(low), "outputs": float(outputs)}, prior=1.0, certain=True, loss=1.0,
+            cures=(ignore_label(loss, low),),
+        )  # fmt: skip
+        return
     if (low >= 0 and high < outputs) or len(values) > outputs:
         return
     yield Suspicion(

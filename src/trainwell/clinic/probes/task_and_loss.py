@@ -43,7 +43,7 @@ def _wrong(code: str, message: str, answers: Answers, cures: list[Cure], loss: f
 def _classes_expected(subject: Subject, contract: Contract, answers: Answers) -> Iterator[Suspicion]:
     outputs, task = contract.outputs, answers.task
     if answers.multihot and answers.y.shape[1] == outputs:
-        cure = _chain(_bare(subject, contract), another_loss(subject, nn.BCEWithLogitsLoss()))
+        cure = chained(without_bound(subject, contract), another_loss(subject, nn.BCEWithLogitsLoss()))
         message = "Samples have several labels (rows of the targets do not sum to one), but the loss picks one class."
         yield _wrong("wrong-loss-for-task", message, answers, [cure], 0.3)
     elif (task == "regression" or not answers.labels) and answers.y.is_floating_point() and answers.single:
@@ -57,7 +57,13 @@ def _classes_expected(subject: Subject, contract: Contract, answers: Answers) ->
         yield _wrong(
             "loss-output-mismatch", message, answers, _classes(subject, contract, answers, binary_first=True), 1
         )
-    elif 1 < outputs < answers.classes and answers.labels and contract.takes_codes and not answers.multihot:
+    elif (
+        1 < outputs < answers.classes
+        and answers.labels
+        and contract.takes_codes
+        and not answers.multihot
+        and float(answers.values[0]) >= 0  # codes below 0 are out of range, whatever the outputs
+    ):
         wider = wider_head(subject, int(answers.values[-1]) + 1)
         message = f"There are {answers.classes} classes, but the model has {outputs} outputs."
         yield _wrong("loss-output-mismatch", message, answers, [] if wider is None else [wider], 1.0)
@@ -89,7 +95,7 @@ def _numbers_expected(subject: Subject, contract: Contract, answers: Answers) ->
 def _squared_probability(subject: Subject, contract: Contract, answers: Answers) -> Iterator[Suspicion]:
     if contract.head.low < -1e-6 or contract.head.high > 1 + 1e-6:
         return
-    cure = _chain(_bare(subject, contract), another_loss(subject, nn.BCEWithLogitsLoss()))
+    cure = chained(without_bound(subject, contract), another_loss(subject, nn.BCEWithLogitsLoss()))
     message = "A squared error of probabilities learns little from answers that are confident and wrong."
     yield replace(_wrong("wrong-loss-for-task", message, answers, [cure], 0.0), prior=0.2, certain=False)
 
@@ -103,7 +109,7 @@ def _rest(contract: Contract) -> tuple[int, ...]:
     return () if contract.output is None else tuple(contract.output.shape[2:])
 
 
-def _bare(subject: Subject, contract: Contract) -> Cure | None:
+def without_bound(subject: Subject, contract: Contract) -> Cure | None:
     """Without the last activation, where it bounds the outputs."""
     last = contract.head.last
     bound = contract.head.low > -1e30 or contract.head.high < 1e30 or contract.head.logs
@@ -112,25 +118,25 @@ def _bare(subject: Subject, contract: Contract) -> Cure | None:
     return None
 
 
-def _chain(*cures: Cure | None) -> Cure:
+def chained(*cures: Cure | None) -> Cure:
     return together([cure for cure in cures if cure is not None])
 
 
 def _classes(subject: Subject, contract: Contract, answers: Answers, *, binary_first: bool = False) -> list[Cure]:
     """Cross-entropy of codes with an output for each class; of two classes with one output the binary one."""
     codes = relabel(answers.values, dtype=torch.long, column=False)
-    bare, cures = _bare(subject, contract), list[Cure]()
+    bare, cures = without_bound(subject, contract), list[Cure]()
     if binary_first and answers.classes == 2 and answers.task != "classification":
         ones = relabel(answers.values, dtype=torch.float32, column=True)
-        cures.append(_chain(bare, ones, another_loss(subject, nn.BCEWithLogitsLoss())))
+        cures.append(chained(bare, ones, another_loss(subject, nn.BCEWithLogitsLoss())))
     loss = another_loss(subject, nn.CrossEntropyLoss())
     if contract.outputs >= answers.classes:
         if bare is None and contract.head.simplex:
-            loss = _chain(loss, of_output(subject, logarithm, "torch.log(output)"))
-        return [*cures, _chain(bare, codes, loss)]
+            loss = chained(loss, of_output(subject, logarithm, "torch.log(output)"))
+        return [*cures, chained(bare, codes, loss)]
     wider = wider_head(subject, answers.classes)
     if wider is not None:
-        cures.append(_chain(bare, wider, codes, loss))
+        cures.append(chained(bare, wider, codes, loss))
     return cures
 
 
@@ -139,4 +145,4 @@ def _quantity(subject: Subject, contract: Contract, answers: Answers) -> Cure:
     want = () if contract.output is None else tuple(contract.output.shape[1:])
     before = tuple(answers.y.shape[1:])
     shaped = None if want == before and answers.y.is_floating_point() else reshape(want, before, torch.float32)
-    return _chain(_bare(subject, contract), shaped, another_loss(subject, nn.MSELoss()))
+    return chained(without_bound(subject, contract), shaped, another_loss(subject, nn.MSELoss()))

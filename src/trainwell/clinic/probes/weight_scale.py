@@ -14,6 +14,7 @@ from torch import nn
 
 from trainwell.clinic.cure import together
 from trainwell.clinic.cures.initialization import EMBEDDED, RAW, clip_gradient, drawable, raw_size, raw_weights, redraw
+from trainwell.clinic.cures.normalization import hidden_layers, normalize_layers
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.symmetry import alike_layers
 from trainwell.clinic.signals import Comparison, Signals, compare
@@ -23,7 +24,10 @@ from trainwell.nn.weight_spreads import read_spreads
 PHASE, COST = "signal", 4.0  # a pass of up to 2 batches over the net, and one over the net drawn anew
 
 SMALLEST, LARGEST = 0.19, 3.5  # σ of torch's rule over 3, of Kaiming's times 2.5
+NEAR = (0.45, 1.8)  # σ that many layers one after the other still feel
 LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast from which on the scale is suspected
+FADED = 1e4  # factor on the last hidden layer's size²
+GROWN = 1e4  # factor on size² from the first hidden layer to the last that no scale of the weights explains
 FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
 
 
@@ -36,6 +40,7 @@ class Effect:
         fainter: contrast of the net drawn anew over its own.
         saturated, dead: largest share of a hidden layer, more than in the net drawn anew.
         steeper: norm of the whole gradient over that of the net drawn anew.
+        fading: E h² of the last hidden layer of the net drawn anew, over its own.
     """
 
     louder: float
@@ -43,6 +48,7 @@ class Effect:
     saturated: float
     dead: float
     steeper: float
+    fading: float
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -50,10 +56,11 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     found = compare(subject)
     if found is None or found.drawn is None:
         return
-    off = off_scale(subject)
     did = effect(found.own, found.drawn)
+    off = blamed(subject, did)
     prior = _prior(did) if off and not alike_layers(subject)[0] else 0.0
     if prior <= 0:
+        yield from _grows(subject, found)
         return
     gentle = together([redraw(subject, scheme="xavier"), clip_gradient(subject)])
     worst = max(off, key=lambda path: abs(math.log(max(off[path], 1e-30))))
@@ -70,8 +77,34 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     yield from _symptoms(found, did)
 
 
-def off_scale(subject: Subject) -> dict[str, float]:
-    """Path → σ of the layers whose weights are far off any rule's scale; zero weights are another matter."""
+def _grows(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
+    """A signal that grows from layer to layer though no weight is off its scale: branches add up, or width does it."""
+    hidden = found.own.hidden
+    growth = _over(hidden[-1].moment, hidden[0].moment) if len(hidden) > 1 else 1.0
+    layers = hidden_layers(subject)
+    if growth < GROWN or not layers:
+        return
+    gentle = together([redraw(subject, scheme="xavier"), clip_gradient(subject)])
+    yield Suspicion(
+        "exploding-activations", hidden[-1].path,
+        f"The signal grows {math.sqrt(growth):.3g} times from the first hidden layer to the last, before the first "
+        "step.", {"growth of the size": math.sqrt(growth), "layers": len(hidden)}, prior=0.6,
+        cures=(normalize_layers(subject, layers), gentle),
+    )  # fmt: skip
+
+
+def blamed(subject: Subject, did: Effect) -> dict[str, float]:
+    """The layers off their scale; where the signal is far off, also those that are so by less."""
+    far = off_scale(subject)
+    if far or _prior(did) < 0.5:
+        return far
+    near = off_scale(subject, NEAR)
+    layers = sum(1 for _ in drawable(subject.program.model))
+    return near if 2 * len(near) > layers else {}  # a few narrow layers are so by chance
+
+
+def off_scale(subject: Subject, usual: tuple[float, float] = (SMALLEST, LARGEST)) -> dict[str, float]:
+    """Path → σ of the layers whose weights are off any rule's scale; zero weights are another matter."""
     model = subject.program.model
     spreads = read_spreads(model)
     off = {
@@ -87,7 +120,7 @@ def off_scale(subject: Subject) -> dict[str, float]:
             continue
         own = [s.sigma_w for name, s in spreads.items() if name == path or _part(name, path)]
         sizes = [s for s in own if s > 0]
-        wrong = [s for s in sizes if not SMALLEST <= s <= LARGEST]
+        wrong = [s for s in sizes if not usual[0] <= s <= usual[1]]
         if wrong:
             off[path] = max(wrong, key=lambda s: abs(math.log(s)))
     return off
@@ -101,15 +134,17 @@ def effect(own: Signals, drawn: Signals) -> Effect:
         saturated=_most(own, "saturated") - _most(drawn, "saturated"),
         dead=_most(own, "dead") - _most(drawn, "dead"),
         steeper=_over(own.norm, drawn.norm),
+        fading=_over(_last(drawn), _last(own)),
     )
 
 
 def explained(subject: Subject) -> bool:
     """Whether the scale of the weights is suspected strongly enough to be the cause of what else the signal shows."""
     found = compare(subject)
-    if found is None or found.drawn is None or not off_scale(subject):
+    if found is None or found.drawn is None:
         return False
-    return _prior(effect(found.own, found.drawn)) >= 0.3
+    did = effect(found.own, found.drawn)
+    return bool(blamed(subject, did)) and _prior(did) >= 0.3
 
 
 def _prior(did: Effect) -> float:
@@ -117,8 +152,9 @@ def _prior(did: Effect) -> float:
         return 0.95
     loud = 0.0 if did.louder < LOUD else min(0.9, 0.15 + 0.25 * math.log10(did.louder / LOUD))
     faint = 0.0 if did.fainter < FAINT else min(0.9, 0.25 + 0.2 * math.log10(did.fainter / FAINT))
+    fading = 0.0 if did.fading < FADED else min(0.9, 0.4 + 0.1 * math.log10(did.fading / FADED))
     flat = max(did.saturated, did.dead)
-    return max(loud, faint, 0.0 if flat < FLAT else min(0.9, flat))
+    return max(loud, faint, fading, 0.0 if flat < FLAT else min(0.9, flat))
 
 
 def _symptoms(found: Comparison, did: Effect) -> Iterator[Suspicion]:
@@ -128,8 +164,8 @@ def _symptoms(found: Comparison, did: Effect) -> Iterator[Suspicion]:
             f"Outputs are {math.sqrt(did.louder):.3g} times what they should be.",
         ),
         "vanishing-activations": (
-            did.fainter > FAINT,
-            f"Differences between samples shrink {did.fainter:.3g} times too far.",
+            did.fainter > FAINT or did.fading > FADED,
+            f"Differences between samples shrink {max(did.fainter, math.sqrt(did.fading)):.3g} times too far.",
         ),
         "saturated-activations": (
             did.saturated > FLAT,
@@ -148,6 +184,10 @@ def _symptoms(found: Comparison, did: Effect) -> Iterator[Suspicion]:
 def _most(signals: Signals, what: str) -> float:
     layers = [*signals.hidden, *(layer for layer in signals.of("weights") if layer.saturated)]
     return max((getattr(layer, what) for layer in layers), default=0.0)
+
+
+def _last(signals: Signals) -> float:
+    return signals.hidden[-1].moment if signals.hidden else math.nan
 
 
 def _over(a: float, b: float) -> float:

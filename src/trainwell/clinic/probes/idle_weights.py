@@ -1,0 +1,34 @@
+"""Large parts of a net that take no part in the loss, where the rest does not learn well without them.
+
+A head that another task needs is idle too, so that it is said only of nets that the rehearsal finds wanting, and of
+parts that no cure is known for: one that can be put to use is tried instead (:mod:`trainable`).
+"""
+
+from collections.abc import Iterator
+
+from trainwell.clinic.cures.connections import use_layer
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.subject import Subject
+
+PHASE, COST = "training", 0.0
+GOOD = 0.9
+LARGE = 0.3  # share of the weights
+
+
+def probe(subject: Subject) -> Iterator[Suspicion]:
+    """Suspect a forward pass that leaves out what it was built for."""
+    first, whole = subject.first_step, subject.whole
+    parameters = {name: p for name, p in subject.program.model.named_parameters() if p.requires_grad}
+    idle = {name: p for name, p in parameters.items() if name not in first.gradients}
+    share = sum(p.numel() for p in idle.values()) / max(1, sum(p.numel() for p in parameters.values()))
+    if first.error or not first.gradients or share < LARGE or min(whole.train_score, whole.score) >= GOOD:
+        return
+    if any(True for _ in use_layer(subject, idle)):
+        return
+    name = next(iter(idle))
+    yield Suspicion(
+        "unused-parameters", name,
+        f"{share:.0%} of the weights ({name} and others) take no part in the loss, and what is left does not learn "
+        "well: the forward pass leaves them out.", {"tensors": len(idle), "share of the weights": round(share, 3)},
+        prior=0.8, certain=True, loss=0.1,
+    )  # fmt: skip

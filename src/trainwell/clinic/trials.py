@@ -1,0 +1,109 @@
+"""A cure tried on a copy: rehearsed like the program itself, or more slowly where it may not bear that pace."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainwell.clinic.cure import Cure
+from trainwell.clinic.curve import curve_of
+from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
+from trainwell.clinic.rehearsal import Rehearsal
+from trainwell.clinic.subject import Subject
+
+LIKELY, STRONG = (
+    0.45,
+    0.7,
+)  # priors from which a cure is given a second rehearsal, at another pace; with the last passes
+STUCK = 0.5  # room from which a program's own whole rehearsal is one that learned next to nothing
+GENERALIZING = frozenset(
+    ["overfitting", "class-imbalance", "train-val-leak", "duplicate-samples", "bn-train-eval-mismatch"]
+)
+# What shows over the whole training alone.
+LATE = frozenset(["too-few-epochs", "lr-too-low", "overfitting", "batch-size-extreme", "momentum-too-high"])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A cure that was tried on a copy.
+
+    Attributes:
+        suspicion, cure: what was tried.
+        before: how the program did without it.
+        run: how it did with it.
+        gain: of quality.
+        how: the rehearsal's settings; empty where nothing was rehearsed.
+    """
+
+    suspicion: Suspicion
+    cure: Cure
+    before: Level
+    run: Rehearsal
+    gain: float
+    how: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Level | None:
+        """Of the cured program, where its whole training was rehearsed and came to its end."""
+        measured = self.run is not self.before.run and self.run.finite and self.how.get("share") == 1.0
+        return Level(self.run, self.how) if measured else None
+
+
+def gain_of(code: str, before: Rehearsal, after: Rehearsal) -> float:
+    """Quality won: of validation samples for what only they show, else the mean of both parts."""
+    seen = after.score - before.score
+    if code in GENERALIZING:
+        return seen
+    return (seen + after.train_score - before.train_score) / 2
+
+
+def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enough: float) -> Trial | None:
+    """Rehearse the cured program, once or twice; None where the passes do not suffice.
+
+    Args:
+        subject: the program so far.
+        suspicion: what the cure is for.
+        cure: to try.
+        level: of the program so far.
+        enough: gain from which a second rehearsal is not needed.
+
+    Raises:
+        Exception: what the cure raises where it does not fit the program.
+    """
+    level, best = _compared(subject, suspicion, level), None
+    for how in _paces(suspicion, cure, level):
+        cost = how["steps"] + subject.scoring
+        if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
+            break
+        run = subject.rehearse(cure, **how)
+        trial = Trial(suspicion, cure, level, run, gain_of(suspicion.code, level.run, run), how)
+        best = trial if best is None or trial.gain > best.gain else best
+        failed = not run.finite or run.train_score < level.run.train_score - ALIKE or curve_of(run).descent < 0
+        if suspicion.prior < LIKELY or best.gain >= enough or not failed:
+            break
+    return best
+
+
+def _compared(subject: Subject, suspicion: Suspicion, level: Level) -> Level:
+    """What shows late is compared over the whole training, not over its opening."""
+    late = suspicion.code in LATE or (suspicion.code == "lr-too-high" and subject.program.scheduler is not None)
+    if late and level.how["share"] == 0.0 and subject.whole.finite:
+        return Level(subject.whole, {"steps": subject.whole.steps, "share": 1.0})
+    return level
+
+
+def _paces(suspicion: Suspicion, cure: Cure, level: Level) -> Iterator[dict[str, Any]]:
+    """The program's own pace, and one at the root of it; that alone where the program bore its own only because it
+    learned nothing. Less of the training is then rehearsed, so that a gain is rather larger than it seems.
+    """
+    own = level.alike(cure)
+    factor = level.run.factor
+    slower = {**own, "share": own["share"] / math.sqrt(factor)}
+    if own["share"] == 0.0 or factor <= CAUTIOUS:
+        yield own
+    elif level.room > STUCK and factor > CAUTIOUS**2 and suspicion.code not in LATE:
+        yield slower
+    else:
+        yield own
+        yield slower

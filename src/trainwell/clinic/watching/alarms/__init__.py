@@ -1,0 +1,1 @@
+"""The alarms, one a file; ``watching.alarming`` finds them by their place."""

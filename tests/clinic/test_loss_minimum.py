@@ -1,0 +1,81 @@
+"""A custom loss is suspected where it falls without end, or has no gradient at the targets; usual ones never are."""
+
+import pytest
+import torch
+from sick_programs import program
+from torch import nn
+
+from trainwell.clinic.meter import Meter
+from trainwell.clinic.probes import loss_minimum
+from trainwell.clinic.subject import Subject
+
+
+def regression(loss, targets=None):
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(120, 6, generator=generator)
+    y = X[:, :1] * 2 + 1 if targets is None else targets(X[:, :1])
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+    return program(net=net, train=(X, y), val=(X, y), loss=loss)
+
+
+def suspected(given):
+    return list(loss_minimum.probe(Subject(given, Meter(300))))
+
+
+LOST = {
+    "negative squared error": lambda o, y: -(o - y).square().mean(),
+    "difference without absolute": lambda o, y: (o - y).mean(),
+    "minus likelihood's sign": lambda o, y: (-(o - y).abs()).mean(),
+}
+SOUND = {
+    "squared": nn.MSELoss(),
+    "absolute": nn.L1Loss(),
+    "huber": nn.HuberLoss(),
+    "log cosh": lambda o, y: (o - y).cosh().log().clamp(max=1e30).mean(),
+    "quantile": lambda o, y: torch.maximum(0.9 * (y - o), 0.1 * (o - y)).mean(),
+    "root with a floor": lambda o, y: ((o - y).square().mean() + 1e-12).sqrt(),
+    "relative": lambda o, y: ((o - y) / (y.abs() + 1)).square().mean(),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_loss_that_falls_without_end(name):
+    (found,) = suspected(regression(LOST[name]))
+    assert found.code == "wrong-loss-for-task" and "without end" in found.message and found.cures
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_usual_losses_are_not_suspected(name):
+    assert suspected(regression(SOUND[name])) == []
+
+
+def test_poisson_is_not_suspected_though_its_least_is_not_at_the_targets():
+    assert suspected(regression(nn.PoissonNLLLoss(), lambda x: torch.poisson(x.exp()))) == []
+
+
+def test_a_root_has_no_gradient_where_the_answer_is_right():
+    (found,) = suspected(regression(lambda o, y: (o - y).square().mean().sqrt()))
+    assert found.code == "nonfinite-loss" and "lr-too-high" in found.explains
+    cured = found.cures[0].apply(regression(lambda o, y: (o - y).square().mean().sqrt()))
+    assert isinstance(cured.loss, nn.MSELoss)
+
+
+def test_losses_of_classes_are_left_alone():
+    assert suspected(program()) == []
+
+
+def by_hand(o, y):
+    return -(y * o.log() + (1 - y) * (1 - o).log()).mean()
+
+
+def test_a_logarithm_without_a_floor_is_no_number_where_the_answer_is_sure():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(120, 6, generator=generator)
+    y = (X[:, :1] > 0).float()
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())
+    given = program(net=net, train=(X, y), val=(X, y), loss=by_hand)
+    (found,) = suspected(given)
+    assert found.code == "nonfinite-loss" and found.certain
+    cured = found.cures[0].apply(given).loss
+    assert torch.isfinite(cured(y, y)) and not torch.isfinite(by_hand(y, y))
+    assert suspected(program(net=net, train=(X, y), val=(X, y), loss=nn.BCELoss())) == []  # control: it is clamped
