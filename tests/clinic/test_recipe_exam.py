@@ -80,7 +80,8 @@ def test_our_models_draw_for_their_activation():
 
 def test_the_net_of_somebody_else_has_no_fields():
     theirs = Recipe().override(["model.name=net.py:build"])
-    assert fields_of(CASES[6][0], theirs) is None and fields_of(CASES[0][0], theirs) == {"optimizer.lr": 0.5}
+    assert fields_of(CASES[5][0], theirs) is None and fields_of(CASES[6][0], theirs) is None
+    assert fields_of(CASES[0][0], theirs) == {"optimizer.lr": 0.5}
 
 
 def test_what_the_recipe_says_already_is_no_change():
@@ -164,6 +165,16 @@ def test_a_net_that_cannot_learn_is_built_with_another_activation(tmp_path, give
         assert after.recipe.model.activation == "relu" and told["applied"] == {"model.activation": "relu"}
         assert after.recipe.optimizer.lr != draft.recipe.optimizer.lr  # searched anew, for the net that learns
         assert any(isinstance(m, torch.nn.ReLU) for m in after.program.model.modules())
+
+
+def test_a_net_that_nothing_mends_is_told_of(tmp_path):
+    start = recipe_of(
+        "model.name=plain_mlp", "model.width=16", "model.depth=40", "model.activation=tanh", "optimizer.lr=1e-4"
+    )
+    _, told = examined(draft_of(start, tmp_path), given=["model.depth"])
+    assert [finding["code"] for finding in told["findings"] if finding["severity"] != "info"] and not told["healthy"]
+    _, control = examined(draft_of(recipe_of(), tmp_path), given=["model.depth"])
+    assert control["healthy"]
 
 
 def test_sorted_rows_that_nothing_shuffles_are_said(tmp_path):

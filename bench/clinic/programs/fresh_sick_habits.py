@@ -21,7 +21,7 @@ NORMS = "bn-train-eval-mismatch bn-small-batch wrong-mode overfitting oscillatin
     faults="bn-train-eval-mismatch",
     symptoms=NORMS + " batch-size-extreme lr-too-high unshuffled-data",
     task="classification",
-    good=0.88,
+    good=0.86,
     source="ports from Keras: momentum=0.99 there is momentum=0.01 in PyTorch",
     note="the running statistics are those of the last six samples, and evaluation uses them for all",
 )
@@ -152,19 +152,19 @@ def nine_tenths_of_every_word(seed: int, sick: bool) -> Case:
     faults="overfitting",
     symptoms="",
     task="multilabel",
-    good=0.74,
+    good=0.7,
     source="genomics posts: hundreds of columns, a hundred patients, training loss zero",
-    note="300 rows of thirty columns, a fifth of their labels wrong, are learnt by heart",
+    note="300 rows of thirty columns, three tenths of their labels wrong, are learnt by heart",
 )
 def more_columns_than_sense(seed: int, sick: bool) -> Case:
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     (x, y), val = tags(seed, 900, 30, 4)
-    flip = torch.rand(y.shape, generator=draw) < 0.2
+    flip = torch.rand(y.shape, generator=draw) < 0.3
     x, y = x[:300], torch.where(flip, 1 - y, y)[:300]
     model = mlp(30, 256, 4) if sick else nn.Linear(30, 4)
     optimizer = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.0 if sick else 0.5)
-    return case(model, ((x, y), val), nn.BCEWithLogitsLoss(), optimizer, 16, 80 if sick else 12)
+    return case(model, ((x, y), val), nn.BCEWithLogitsLoss(), optimizer, 16, 60 if sick else 20)
 
 
 @program(

@@ -1,6 +1,5 @@
 """A run that has not begun, as the clinic examines it: on the run's device, rehearsed in the run's arithmetic."""
 
-import copy
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.meter import Meter
+from trainwell.clinic.private import private
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.training.batches import as_tensors, moved
@@ -46,21 +46,17 @@ class AsTrained(Subject):
 
 
 def of_its_own(program: Program, recipe: Recipe, device: torch.device) -> Program:
-    """The program with a model, a loss and an objective of its own, on the device; data stay where they do not fit."""
-    model = copy.deepcopy(program.model).to(device)
+    """A private copy in the run's layout and on its device; data stay where they are if they do not fit there."""
+    made = private(program)
+    model = made.model.to(device)
     if recipe.precision.channels_last is True:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss = copy.deepcopy(program.loss).to(device) if isinstance(program.loss, nn.Module) else program.loss
-    made = replace(
-        program,
-        model=model,
-        loss=loss,
-        objective=copy.deepcopy(program.objective),
-        clip_grad=copy.deepcopy(program.clip_grad),
-    )
+    if isinstance(made.loss, nn.Module):
+        made.loss.to(device)
     if device.type == "cpu" or not _fits(program, device):
-        return made
-    return replace(made, **{name: _moved(getattr(program, name), device) for name in ("train", "val")})
+        return replace(made, model=model)
+    train, val = (_moved(part, device) for part in (program.train, program.val))
+    return replace(made, model=model, train=train, val=val)
 
 
 def _moved(part: Any, device: torch.device) -> Any:

@@ -29,6 +29,11 @@ def probes(phase: str) -> tuple[Any, ...]:
 def suspicions(subject: Subject, *phases: str) -> list[Suspicion]:
     """What the probes of these phases suspect, the likeliest first."""
     found = [one for phase in phases for module in probes(phase) for one in _asked(module, subject)]
+    return likeliest_first(found)
+
+
+def likeliest_first(found: list[Suspicion]) -> list[Suspicion]:
+    """What is certain before all else, then by prior."""
     return sorted(found, key=lambda one: (-one.certain, -one.prior))
 
 

@@ -13,12 +13,12 @@ from trainwell.clinic.codes import CODES
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.finding import NOTABLE, Suspicion
 from trainwell.clinic.level import ALIKE, WELL, Level, affords_level, affords_round, level_of, needed
-from trainwell.clinic.probing import suspicions
+from trainwell.clinic.probing import likeliest_first, suspicions
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import GENERALIZING, LIKELY, Trial, gain_of, tried
 
-UNLIKELY = 0.1  # prior below which a suspicion is not tried
+UNLIKELY, SELDOM = 0.1, 0.2  # priors below which a suspicion is not tried: ever, or once a cause is found
 STRONG = 0.7  # prior from which one is named untried
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
 MUCH = 0.3  # room from which both are worth it
@@ -37,6 +37,7 @@ class Reasoned:
         remaining: what is still suspected of the cured one.
         trials: all cures tried.
         failed: cures that could not be applied, and why.
+        hopeless: codes of defects that no cure fits.
         level: of the program as given; None where it does not run.
         cured: of the cured one.
     """
@@ -47,14 +48,16 @@ class Reasoned:
     remaining: list[Suspicion] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    hopeless: set[str] = field(default_factory=set)
     level: Level | None = None
     cured: Level | None = None
 
     def see(self, seen: list[Suspicion]) -> None:
         """Note what is suspected now, and add what is new."""
         self.remaining = seen
+        first = {one.code: one for one in reversed([*self.suspected, *seen])}  # the likeliest of each code
         known = {old.code for old in self.suspected}
-        self.suspected += [one for one in seen if one.code not in known]
+        self.suspected += [one for code, one in reversed(first.items()) if code not in known]
 
     def accept(self, trials: list[Trial]) -> None:
         """Take these cures, one after the other."""
@@ -69,14 +72,17 @@ def reason(subject: Subject) -> Reasoned:
     if not _revive(found):
         return found
     for turn in range(ROUNDS):
-        sure = _defects(found.subject)
+        early = suspicions(found.subject, "contract", "structure")
+        sure = [s for s in _defects(early) if s.code not in found.hopeless]
         if turn > 0 and not affords_round(found.subject, known=found.cured is not None):
+            if sure and found.level is not None:  # mended all the same: that costs nothing
+                _mend(found, sure, found.cured or found.level)
             break
         level = found.cured or level_of(found.subject, slower=not sure)
         found.cured = level
         if turn == 0:
             found.level = level
-        seen = suspicions(found.subject, "contract", "structure", "signal", "training")
+        seen = likeliest_first([*early, *suspicions(found.subject, "signal", "training")])
         if turn == 0 or sure:
             found.see(seen)
         found.remaining = seen
@@ -84,7 +90,7 @@ def reason(subject: Subject) -> Reasoned:
         if not sure and not best:
             return found
         if sure:
-            _mend(found, level)
+            _mend(found, sure, level)
         else:
             found.accept(best)
             found.cured = best[-1].level
@@ -122,22 +128,27 @@ def _step_error(subject: Subject, cure: Cure, before: str) -> str:
         return before
 
 
-def _defects(subject: Subject) -> list[Suspicion]:
+def _defects(seen: list[Suspicion]) -> list[Suspicion]:
     """What is wrong by itself and can be mended."""
-    return [s for s in suspicions(subject, "contract", "structure") if s.certain and s.cures]
+    return [s for s in seen if s.certain and s.cures]
 
 
-def _mend(found: Reasoned, level: Level) -> None:
+def _mend(found: Reasoned, sure: list[Suspicion], level: Level) -> None:
     """Take the cures of all that is wrong by itself, and rehearse once for all of them."""
-    mended = list[tuple[Suspicion, Cure]]()
-    while (sure := [s for s in _defects(found.subject) if s.code not in {m.code for m, _ in mended}]) and len(
-        mended
-    ) < ROUNDS:
-        cure = _fitting(found, sure[0])
+    mended, left = list[tuple[Suspicion, Cure]](), sure
+    while left and len(mended) < ROUNDS:
+        cure = _fitting(found, left[0])
         if cure is None:
-            break
-        mended.append((sure[0], cure))
+            found.hopeless.add(left[0].code)
+            left = left[1:]
+            continue
+        mended.append((left[0], cure))
         found.subject = found.subject.cured(cure)
+        known = {suspicion.code for suspicion, _ in mended}
+        again = _defects(suspicions(found.subject, "contract", "structure"))
+        left = [s for s in again if s.code not in known | found.hopeless]
+    if not mended:
+        return
     found.cured = level_of(found.subject) if affords_level(found.subject) else None
     run = (found.cured or level).run
     for suspicion, cure in mended:
@@ -163,7 +174,7 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     trials = list[Trial]()
     for suspicion in seen:
         enough = needed(found.subject, level, suspicion.prior)
-        if suspicion.prior < UNLIKELY or not suspicion.cures:
+        if suspicion.prior < (SELDOM if found.accepted else UNLIKELY) or not suspicion.cures:
             continue
         if suspicion.gain is not None:
             trials.append(Trial(suspicion, suspicion.cures[0], level, level.run, suspicion.gain))

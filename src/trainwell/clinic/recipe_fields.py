@@ -56,8 +56,8 @@ def _field(change: Change, name: str, recipe: Recipe) -> Field | None:
         return setting, _as_number(change.after, setting)
     if change.target in ("loss", "model"):
         return next((field for known, field in NAMES.items() if known in name), None)
-    if not change.target.startswith("model."):
-        return None
+    if not change.target.startswith("model.") or recipe.model.name not in parts.MODELS:
+        return None  # nothing of a net of the user's own
     return next((field for read in _OF_MODELS if (field := read(change, recipe)) is not None), None)
 
 
@@ -93,9 +93,8 @@ def _dropout(change: Change, recipe: Recipe) -> Field | None:
 
 
 def _options(recipe: Recipe) -> set[str]:
-    """What can be asked of the recipe's model; nothing of the user's own."""
-    name = recipe.model.name
-    return set(inspect.signature(getattr(parts, name)).parameters) if name in parts.MODELS else set()
+    """What can be asked of the recipe's model."""
+    return set(inspect.signature(getattr(parts, recipe.model.name)).parameters)
 
 
 _OF_MODELS: tuple[Callable[[Change, Recipe], Field | None], ...] = (_drawn, _norm, _activation, _dropout)

@@ -19,10 +19,10 @@ from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.settings import set_rate
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.exam import findings_of
-from trainwell.clinic.finding import INFO, Finding, Suspicion, severity
+from trainwell.clinic.finding import INFO, WARNING, Finding, Suspicion, severity
 from trainwell.clinic.level import Level, level_of, needed
 from trainwell.clinic.probing import suspicions
-from trainwell.clinic.reasoning import Reasoned, reason
+from trainwell.clinic.reasoning import UNLIKELY, Reasoned, reason
 from trainwell.clinic.recipe_fields import fields_of
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import OPENING, WHOLE
@@ -37,6 +37,7 @@ STRONG = 0.7  # prior from which what was seen without a step calls for rehearsa
 RISES = -0.5  # descent of the first steps, as a share of the first loss, below which a training is ill
 RESTS = 0.02  # below it one that somebody has set up himself may be: the loss does not move,
 CALM = 0.1  # and does not leap either
+SYMPTOMS = frozenset(["loss-not-decreasing", "nonfinite-loss"])  # that are told where no cause is found
 
 
 class Look:
@@ -78,8 +79,17 @@ class Look:
             return certain
         self.reasoned = reason(subject)
         findings = findings_of(self.reasoned)
+        if ill and all(finding.severity == INFO for finding in findings):
+            findings = self._symptoms(findings)
         known = {code for finding in findings for code in (finding.code, *finding.symptoms) if finding.severity != INFO}
         return [*findings, *(finding for finding in certain if finding.code not in known)]
+
+    def _symptoms(self, findings: list[Finding]) -> list[Finding]:
+        """The findings of an ill training that nothing mends: what is seen of it is worth telling by itself."""
+        assert self.reasoned is not None
+        plain = {s.code for s in self.reasoned.suspected if s.prior >= STRONG} & SYMPTOMS
+        told = [replace(f, severity=WARNING) if f.code in plain else f for f in findings]
+        return sorted(told, key=lambda finding: finding.severity == INFO)
 
     def _at_full_length(self) -> None:
         self.subject.effort = 1.0
@@ -88,6 +98,8 @@ class Look:
 
     def revised(self, changes: Mapping[str, Any]) -> Draft | None:
         """The draft with other fields of its recipe, None where they make no program; nothing is said on the way."""
+        if self.draft.recipe.init.pretrain and Draft.needs_building(changes):
+            return None  # the weights would be pre-trained anew
         try:
             made = replace(self.draft, teller=Teller()).revised(changes)
         except (InputError, JobError):  # a norm that the model cannot take, a net that learns at no rate
@@ -105,12 +117,12 @@ class Look:
         return Reached(level_of(subject))
 
     def _made_anew(self, seen: list[Suspicion]) -> Finding | None:
-        """What is wrong with the rate, or was grave before a step, where the recipe with its cure does better."""
+        """What is wrong with the rate, or was seen before a step, where the recipe with its cure does better."""
         level = level_of(self.subject, slower=False)
         if self.draft.search is None:
             return self._another_rate(level)
-        grave = [(s, cure) for s in seen if s.prior >= STRONG and not s.certain for cure in s.cures]
-        known = [(s, cure, fields) for s, cure in grave if (fields := fields_of(cure, self.draft.recipe)) is not None]
+        might = [(s, cure) for s in seen if s.prior >= UNLIKELY and not s.certain for cure in s.cures]
+        known = [(s, cure, fields) for s, cure in might if (fields := fields_of(cure, self.draft.recipe)) is not None]
         for suspicion, cure, fields in known[:TRIED]:
             revised = self.revised(fields)
             if revised is None:

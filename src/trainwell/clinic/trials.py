@@ -16,6 +16,7 @@ LIKELY, STRONG = (
     0.45,
     0.7,
 )  # priors from which a cure is given a second rehearsal, at another pace; with the last passes
+FORESEEN = 2.0  # passes of probes that look again
 STUCK = 0.5  # room from which a program's own whole rehearsal is one that learned next to nothing
 GENERALIZING = frozenset(
     ["overfitting", "class-imbalance", "train-val-leak", "duplicate-samples", "bn-train-eval-mismatch"]
@@ -73,7 +74,7 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
     """
     level, best = _compared(subject, suspicion, level), None
     for how in _paces(suspicion, cure, level):
-        cost = how["steps"] + subject.scoring
+        cost = how["steps"] + subject.scoring + FORESEEN
         if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
             break
         run = subject.rehearse(cure, **how)

@@ -40,6 +40,11 @@ class Draft:
     teller: Teller
     search: RateSearch | None = None
 
+    @staticmethod
+    def needs_building(changes: Mapping[str, Any]) -> bool:
+        """Whether a draft with these changes has another model, other data or a rate to be searched."""
+        return not changes.keys() <= OF_THE_METHOD or changes.get("optimizer.lr", 1.0) is None
+
     def revised(self, changes: Mapping[str, Any]) -> "Draft":
         """The draft with other fields of the recipe; a rate that was searched, or is None, is searched anew.
 
@@ -47,7 +52,7 @@ class Draft:
             changes: ``section.field`` → value.
         """
         recipe = self.recipe.changed(changes)
-        if changes.keys() <= OF_THE_METHOD and recipe.optimizer.lr is not None:
+        if not self.needs_building(changes):
             program = replace(with_method(self.program, recipe), clip_grad=clipping_of(recipe))
             return replace(self, program=program, recipe=recipe)
         if self.search is not None and "optimizer.lr" not in changes:

@@ -46,7 +46,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         lacking, short = rate_lacks(subject), steps_lack(subject)
         if lacking < SOME:
             return
-        by = min(1000.0, max(10.0, 10.0 ** round(lacking)))
+        by = min(1e5, max(10.0, 10.0 ** round(lacking)))
         yield Suspicion(
             "lr-too-low", "optimizer.lr", f"At the rate {rate:g} training ends before it gets anywhere.",
             {**evidence, "descent of the whole training": all_of_it.descent, "usual over this rate": 10**lacking},

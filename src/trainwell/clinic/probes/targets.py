@@ -57,14 +57,13 @@ def _codes(subject: Subject, contract: Contract, answers: Answers) -> Iterator[S
         return
     values = answers.values[answers.values != getattr(loss, "ignore_index", IGNORED)]
     low, high = int(values.min()), int(values.max())
-    classes = values[values >= 0]
-    unlabelled = low < 0 and int((values < 0).sum()) == 1 and len(classes) == outputs and high < outputs
-    if unlabelled and isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
+    odd = outsiders(values, outputs)
+    if len(odd) and isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
         yield Suspicion(
             "label-out-of-range", "train.y",
-            f"Some labels are {low}, which is none of the classes 0 … {outputs - 1}: samples without a label.",
-            {"label": float(low), "outputs": float(outputs)}, prior=1.0, certain=True, loss=1.0,
-            cures=(ignore_label(loss, low),),
+            f"Some labels are {int(odd)}, which is none of the classes 0 … {outputs - 1}: samples without a label.",
+            {"label": float(odd), "outputs": float(outputs)}, prior=1.0, certain=True, loss=1.0,
+            cures=(ignore_label(loss, int(odd)),),
         )  # fmt: skip
         return
     if (low >= 0 and high < outputs) or len(values) > outputs:
@@ -75,6 +74,12 @@ def _codes(subject: Subject, contract: Contract, answers: Answers) -> Iterator[S
         {"smallest label": float(low), "largest label": float(high), "outputs": float(outputs)},
         prior=1.0, certain=True, loss=1.0, cures=(relabel(values),),
     )  # fmt: skip
+
+
+def outsiders(values: Tensor, outputs: int) -> Tensor:
+    """The one value, as -1 or 255, that stands apart where all others are the classes 0 … outputs − 1; or nothing."""
+    apart = (values < 0) | (values > outputs)
+    return values[apart] if int(apart.sum()) == 1 and int((~apart).sum()) == outputs else values[:0]
 
 
 def _probabilities(contract: Contract, answers: Answers) -> Iterator[Suspicion]:

@@ -13,7 +13,7 @@ from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.cures.head_and_loss import another_loss, editable, logarithm, of_output, wider_head, without
 from trainwell.clinic.cures.targets import relabel, reshape
 from trainwell.clinic.finding import Suspicion
-from trainwell.clinic.probes.targets import onehot_codes
+from trainwell.clinic.probes.targets import onehot_codes, outsiders
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 2.0
@@ -63,6 +63,7 @@ def _classes_expected(subject: Subject, contract: Contract, answers: Answers) ->
         and contract.takes_codes
         and not answers.multihot
         and float(answers.values[0]) >= 0  # codes below 0 are out of range, whatever the outputs
+        and not len(outsiders(answers.values, outputs))
     ):
         wider = wider_head(subject, int(answers.values[-1]) + 1)
         message = f"There are {answers.classes} classes, but the model has {outputs} outputs."
