@@ -26,6 +26,7 @@ class Suspicion:
         gain: quality that the first cure wins, where the probe has measured that itself; None to have it tried.
         cures: what might mend it, the smallest change first.
         explains: codes that are this cause's symptoms here, beside those of ``codes.CODES``.
+        guessed: nothing was seen that says so; it is tried where nothing else helps, and not told if it does not.
     """
 
     code: str
@@ -38,6 +39,7 @@ class Suspicion:
     gain: float | None = None
     cures: tuple[Cure, ...] = ()
     explains: frozenset[str] = frozenset()
+    guessed: bool = False
 
 
 @dataclass(frozen=True)

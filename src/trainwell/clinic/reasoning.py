@@ -18,7 +18,7 @@ from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import GENERALIZING, LIKELY, Trial, gain_of, tried
 
-UNLIKELY, SELDOM = 0.1, 0.2  # priors below which a suspicion is not tried: ever, or once a cause is found
+UNLIKELY = 0.1  # prior below which a suspicion is not tried
 STRONG = 0.7  # prior from which one is named untried
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
 MUCH = 0.3  # room from which both are worth it
@@ -73,7 +73,8 @@ def reason(subject: Subject) -> Reasoned:
         return found
     for turn in range(ROUNDS):
         early = suspicions(found.subject, "contract", "structure")
-        sure = [s for s in _defects(early) if s.code not in found.hopeless]
+        settled = found.hopeless | {trial.suspicion.code for trial in found.accepted}
+        sure = [s for s in _defects(early) if s.code not in settled]
         if turn > 0 and not affords_round(found.subject, known=found.cured is not None):
             if sure and found.level is not None:  # mended all the same: that costs nothing
                 _mend(found, sure, found.cured or found.level)
@@ -173,8 +174,10 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
     trials = list[Trial]()
     for suspicion in seen:
-        enough = needed(found.subject, level, suspicion.prior)
-        if suspicion.prior < (SELDOM if found.accepted else UNLIKELY) or not suspicion.cures:
+        enough = _enough(found.subject, level, suspicion)
+        if suspicion.prior < UNLIKELY or not suspicion.cures:
+            continue
+        if suspicion.guessed and (found.accepted or any(t.gain >= enough for t in trials)):
             continue
         if suspicion.gain is not None:
             trials.append(Trial(suspicion, suspicion.cures[0], level, level.run, suspicion.gain))
@@ -200,6 +203,11 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
         ):
             trials += _pair(found, firsts, level, enough)
     return trials
+
+
+def _enough(subject: Subject, level: Level, suspicion: Suspicion) -> float:
+    """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck."""
+    return needed(subject, level, suspicion.prior) + (MUCH if suspicion.guessed else 0.0)
 
 
 def _same_matter(pair: list[Trial]) -> bool:
@@ -236,7 +244,7 @@ def _pair(found: Reasoned, firsts: list[Trial], level: Level, enough: float) -> 
 
 def _best(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
     """What to accept: what gains most, of those alike the one that explains others; two that do so together."""
-    good = [t for t in trials if t.gain >= needed(found.subject, t.before, t.suspicion.prior)]
+    good = [t for t in trials if t.gain >= _enough(found.subject, t.before, t.suspicion)]
     if not good:
         return []
     best = max(good, key=lambda t: _worth(t) + 2 * ALIKE * t.suspicion.prior)

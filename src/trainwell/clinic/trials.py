@@ -22,7 +22,9 @@ GENERALIZING = frozenset(
     ["overfitting", "class-imbalance", "train-val-leak", "duplicate-samples", "bn-train-eval-mismatch"]
 )
 # What shows over the whole training alone.
-LATE = frozenset(["too-few-epochs", "lr-too-low", "overfitting", "batch-size-extreme", "momentum-too-high"])
+LATE = frozenset(
+    ["too-few-epochs", "lr-too-low", "overfitting", "batch-size-extreme", "momentum-too-high", "weight-decay-too-high"]
+)
 
 
 @dataclass(frozen=True)

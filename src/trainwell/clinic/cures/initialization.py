@@ -82,11 +82,15 @@ def redraw_(
     }  # fmt: skip
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        for module in model.modules():
+        for name, module in model.named_modules():
             if isinstance(module, _OWN_RULE):
                 _by_own_rule(module, orthogonal)
-            elif isinstance(module, nn.Embedding) and not EMBEDDED[0] <= _size(module.weight) <= EMBEDDED[1]:
-                module.reset_parameters()
+            elif isinstance(module, nn.Embedding):
+                size = _size(module.weight)
+                usual = EMBEDDED[0] <= size <= EMBEDDED[1]
+                if not usual or (paths is not None and name in paths):
+                    module.reset_parameters()  # N(0, 1)
+                    module.weight.mul_(size if usual else 1.0)
         for weight in raw_weights(model).values():
             if not RAW[0] <= raw_size(weight) <= RAW[1]:
                 nn.init.xavier_normal_(weight)

@@ -1,9 +1,12 @@
 """Cures of what the optimizer does not move: unfreeze, give it all parameters, register layers in plain lists."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.private import EveryParameter
@@ -20,6 +23,34 @@ def train_everything(subject: Subject, missing: Collection[str]) -> Cure:
     before = f"{len(subject.covered)} of {len(list(subject.program.model.parameters()))} tensors"
     change = Change("optimizer.params", before, "model.parameters()")
     return Cure(f"give the optimizer all parameters ({len(missing)} more)", (change,), apply)
+
+
+class Emptying:
+    """Makes the optimizer of another callable, whose ``zero_grad`` is torch's own.
+
+    Args:
+        make: the program's optimizer, a callable.
+    """
+
+    takes_model = True
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    def __call__(self, model: nn.Module | Iterable[nn.Parameter]) -> Optimizer:
+        optimizer = EveryParameter(self.make)(model)
+        optimizer.zero_grad = partial(Optimizer.zero_grad, optimizer)  # type: ignore[method-assign]
+        return optimizer
+
+
+def empty_gradients() -> Cure:
+    """Let ``zero_grad`` do what torch's does."""
+
+    def apply(program: Program) -> Program:
+        return replace(program, optimizer=Emptying(program.optimizer))
+
+    change = Change("optimizer.zero_grad", "leaves the gradients", "torch.optim.Optimizer.zero_grad")
+    return Cure("empty the gradients every step", (change,), apply)
 
 
 def unfreeze(names: Collection[str]) -> Cure:

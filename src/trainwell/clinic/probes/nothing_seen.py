@@ -35,17 +35,17 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         if flat:
             yield Suspicion(
                 "vanishing-gradient", "the hidden layers", f"Behind {' and '.join(flat)} gradients shrink from layer "
-                "to layer, and the net does not learn.", evidence, prior=SELDOM + 0.03,
+                "to layer, and the net does not learn.", evidence, prior=SELDOM + 0.03, guessed=True,
                 cures=(exchange_activations(subject, flat),),
             )  # fmt: skip
     if any(True for _ in drawable(subject.program.model)):
         yield Suspicion(
             "bad-init-scale", "the weights", "The net does not learn from the weights it starts with.", evidence,
-            prior=SELDOM + 0.02, cures=(redraw(subject),),
+            prior=SELDOM + 0.02, guessed=True, cures=(redraw(subject),),
         )  # fmt: skip
     rate = float(subject.optimizer.param_groups[0]["lr"])
     for code, by, word in (("lr-too-low", 10.0, "low"), ("lr-too-high", 0.1, "high")):
         yield Suspicion(
             code, "optimizer.lr", f"The net does not learn at the rate {rate:g}, which may be too {word}.",
-            {**evidence, "rate": rate}, prior=SELDOM, cures=(set_rate(subject, rate * by),),
+            {**evidence, "rate": rate}, prior=SELDOM, guessed=True, cures=(set_rate(subject, rate * by),),
         )  # fmt: skip

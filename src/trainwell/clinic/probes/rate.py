@@ -27,7 +27,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     peak, usual = peak_rate(subject), usual_rate(subject.optimizer)
     opening, all_of_it = curve_of(subject.opening), curve_of(whole)
     evidence = {"rate": rate, "first loss": opening.start, "loss after the opening": opening.end}
-    if not opening.finite or opening.descent < -RISEN or opening.swing > LEAPING:
+    restless = (opening.descent < -RISEN or opening.swing > LEAPING) and rate_lacks(subject) < 2 * SOME
+    if not opening.finite or restless:
         seen = "not finite" if not opening.finite else "higher than at the start" if opening.descent < 0 else "leaping"
         yield Suspicion(
             "lr-too-high", "optimizer.lr", f"At the rate {rate:g} the loss is {seen} after the first steps.", evidence,

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.initialization import drawable, raw_weights, redraw
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
@@ -42,8 +43,15 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "gradients equal too": bool(stuck),
         },
         prior=STUCK if stuck else LOOSE, certain=bool(stuck), loss=LOST,
-        cures=(redraw(subject), redraw(subject, scheme="xavier")),
+        cures=(_anew(subject, list(bad)), redraw(subject, scheme="xavier")),
     )  # fmt: skip
+
+
+def _anew(subject: Subject, paths: list[str]) -> Cure:
+    """All layers drawn anew; of tables of vectors only those that are alike, as a usual size tells nothing of them."""
+    modules = dict(subject.program.model.named_modules())
+    tables = any(isinstance(modules.get(path), nn.Embedding) for path in paths)
+    return redraw(subject, paths=paths if tables else None)
 
 
 def alike_layers(subject: Subject) -> tuple[dict[str, float], dict[str, float]]:
@@ -59,10 +67,13 @@ def _alike_layers(subject: Subject) -> tuple[dict[str, float], dict[str, float]]
     stuck, loose = dict[str, float](), dict[str, float]()
     for place, (path, module) in enumerate(layers):
         weight = _weight(module)
-        if weight is None or isinstance(module, nn.Embedding) or min(weight.shape[0], weight[0].numel()) < 2:
+        if weight is None or min(weight.shape[0], weight[0].numel()) < 2:
             continue
         name = next(n for n, p in model.named_parameters() if p is weight)
-        rows, gradient = distinct(weight, _gates(module)), first.gradients.get(name)
+        gradient = first.gradients.get(name)
+        if isinstance(module, nn.Embedding):  # its units are the entries of the vectors, its rows the words
+            weight, gradient = weight.T, None if gradient is None else gradient.to_dense().T
+        rows = distinct(weight, _gates(module))
         if rows > HALF or gradient is None:
             continue
         if distinct(gradient, _gates(module)) <= HALF:

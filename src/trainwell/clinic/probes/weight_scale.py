@@ -28,6 +28,7 @@ NEAR = (0.45, 1.8)  # σ that many layers one after the other still feel
 LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast from which on the scale is suspected
 FADED = 1e4  # factor on the last hidden layer's size²
 GROWN = 1e4  # factor on size² from the first hidden layer to the last that no scale of the weights explains
+GOOD = 0.9  # score of a net that learns
 FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
 
 
@@ -61,6 +62,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     prior = _prior(did) if off and not alike_layers(subject)[0] else 0.0
     if prior <= 0:
         yield from _grows(subject, found)
+        yield from _hidden(subject)
         return
     gentle = together([redraw(subject, scheme="xavier"), clip_gradient(subject)])
     worst = max(off, key=lambda path: abs(math.log(max(off[path], 1e-30))))
@@ -75,6 +77,22 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         prior=prior, cures=(redraw(subject, paths=list(off)), gentle),
     )  # fmt: skip
     yield from _symptoms(found, did)
+
+
+def _hidden(subject: Subject) -> Iterator[Suspicion]:
+    """Weights far off their scale whose effect a norm or a bounded unit hides, in a net that does not learn well."""
+    whole = vars(subject).get("whole")  # where the reasoning has asked for it
+    recurrent = {path for path, module in subject.program.model.named_modules() if isinstance(module, nn.RNNBase)}
+    off = {path: size for path, size in off_scale(subject).items() if path not in recurrent}  # of few inputs: by rule
+    if not off or whole is None or min(whole.train_score, whole.score) >= GOOD or alike_layers(subject)[0]:
+        return
+    worst = max(off, key=lambda path: abs(math.log(max(off[path], 1e-30))))
+    word = "large" if off[worst] > 1 else "small"
+    yield Suspicion(
+        "bad-init-scale", f"{worst}.weight", f"The weights of {worst} start {word}: √fan-in · std is {off[worst]:.2g}.",
+        {"sigma": off[worst], "layers": len(off)}, prior=0.4,
+        cures=(redraw(subject, paths=list(off)), redraw(subject)),
+    )  # fmt: skip
 
 
 def _grows(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
