@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from trainwell import Program
+from trainwell.clinic.meter import Meter
+from trainwell.clinic.probing import suspicions
+from trainwell.clinic.subject import Subject
+
 FOLDER = Path(__file__).parents[2] / "bench" / "clinic"
 sys.path.insert(0, str(FOLDER))
 marks = importlib.import_module("marks")
@@ -135,3 +140,18 @@ def test_the_baselines_leave_a_healthy_case_answerable() -> None:
     assert "input-not-normalized" in said.alarms and said.cured is None
     cured = baselines.random_cure(program.build(0, True), program.task, 0).cured
     assert cured is not None and loop.same_question(case, cured, program.task)
+
+
+LOOKED_AT = sorted(PROGRAMS)[::12]
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_no_probe_fails_on_a_program_of_the_suite(name):
+    """A probe that raises is passed over, so that a stranger's program is examined all the same; none should here."""
+    case = PROGRAMS[name].build(0, True)
+    keys = importlib.import_module("diagnosis").KEYS
+    given = Program(**{key: case[key] for key in keys if case.get(key) is not None}, task=PROGRAMS[name].task)
+    subject = Subject(given, Meter(300))
+    ran = not subject.first_step.error
+    suspicions(subject, "contract", "structure", *(("signal", "training") if ran else ()))
+    assert subject.unasked == []
