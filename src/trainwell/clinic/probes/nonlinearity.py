@@ -14,7 +14,7 @@ from trainwell.theory.chain import Chain, Layer
 
 PHASE, COST = "structure", 0.0  # reads the chain
 
-ALL_LINEAR, SOME_LINEAR = 0.7, 0.35
+ALL_LINEAR, SOME_LINEAR = 0.9, 0.35
 _PASSES_ON = ("dropout", "flatten", "scale")
 
 
