@@ -62,7 +62,7 @@ class Setting:
 
 QUICK = Setting(nets=3, pictures=128, steps=100, last=20, width=16, shrink=4, batch=32)
 # The published nets and pictures; the rate stays constant, and pictures are neither flipped nor cropped.
-FULL = Setting(nets=3, pictures=50000, steps=16000, last=390, width=16, shrink=1, batch=128, device=DEVICE)
+FULL = Setting(nets=3, pictures=45_000, steps=16000, last=390, width=16, shrink=1, batch=128, device=DEVICE)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Setting:
 
 QUICK = Setting(nets=4, pictures=4000, steps=200, blocks=1, width=8, shrink=4, test=2000)
 # The published net and pictures; the rate stays constant, and pictures are neither flipped nor cropped.
-FULL = Setting(nets=3, pictures=50000, steps=16000, blocks=3, width=16, shrink=1, test=10000, batch=128, device=DEVICE)
+FULL = Setting(nets=3, pictures=45_000, steps=16000, blocks=3, width=16, shrink=1, test=10000, batch=128, device=DEVICE)
 
 
 @dataclass(frozen=True)
