@@ -202,7 +202,7 @@ def findings_of(reasoned: Reasoned) -> list[Finding]:
     """What came of the reasoning, root causes first, the most severe before others."""
     accepted = _by_code(reasoned.accepted)
     still = {suspicion.code for suspicion in reasoned.remaining}
-    own = {code: CODES[code].explains | trial.suspicion.explains for code, trial in accepted.items()}
+    own = {code: trial.suspicion.brings_about for code, trial in accepted.items()}
     causes = []
     for place, (code, trial) in enumerate(accepted.items()):
         others = {symptom for other in own.values() for symptom in other}

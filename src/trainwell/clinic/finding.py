@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwell.clinic.codes import CODES
 from trainwell.clinic.cure import Cure
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -40,6 +41,11 @@ class Suspicion:
     cures: tuple[Cure, ...] = ()
     explains: frozenset[str] = frozenset()
     guessed: bool = False
+
+    @property
+    def brings_about(self) -> frozenset[str]:
+        """Codes that are its symptoms, always or here."""
+        return CODES[self.code].explains | self.explains
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,17 @@ do together.
 
 from dataclasses import dataclass, field, replace
 
-from trainwell.clinic.codes import CODES
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.finding import NOTABLE, Suspicion
 from trainwell.clinic.level import ALIKE, WELL, Level, affords_level, affords_round, level_of, needed
 from trainwell.clinic.probing import likeliest_first, suspicions
-from trainwell.clinic.rehearsal import Rehearsal
+from trainwell.clinic.rehearsal import GOOD, Rehearsal
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.trials import GENERALIZING, LIKELY, Trial, gain_of, tried
+from trainwell.clinic.trials import GENERALIZING, LIKELY, STRONG, Trial, gain_of, tried
 
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
-STRONG = 0.7  # prior from which one is named untried
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
 MUCH = 0.3  # room from which both are worth it
-GOOD = 0.9  # score beyond which the better of two says little
 ROUNDS = 5
 
 
@@ -174,9 +171,9 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
     trials = list[Trial]()
     for suspicion in seen:
-        enough = _enough(found.subject, level, suspicion)
         if suspicion.prior < UNLIKELY or not suspicion.cures:
             continue
+        enough = _enough(found.subject, level, suspicion)
         if suspicion.guessed and (found.accepted or any(t.gain >= enough for t in trials)):
             continue
         if suspicion.gain is not None:
@@ -213,13 +210,13 @@ def _enough(subject: Subject, level: Level, suspicion: Suspicion) -> float:
 def _same_matter(pair: list[Trial]) -> bool:
     """Whether one of two is what the other brings about."""
     a, b = (t.suspicion for t in pair)
-    return b.code in CODES[a.code].explains | a.explains or a.code in CODES[b.code].explains | b.explains
+    return b.code in a.brings_about or a.code in b.brings_about
 
 
 def _settled(trials: list[Trial], suspicion: Suspicion, enough: float) -> bool:
     """Whether a cure does so well that nothing else need be tried, but what might be the cause of it."""
     good = [t for t in trials if t.gain >= enough and min(t.run.train_score, t.run.score) >= WELL]
-    mine = CODES[suspicion.code].explains | suspicion.explains
+    mine = suspicion.brings_about
     return bool(good) and not any(t.suspicion.code in mine for t in good)
 
 
@@ -249,7 +246,7 @@ def _best(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
         return []
     best = max(good, key=lambda t: _worth(t) + 2 * ALIKE * t.suspicion.prior)
     for other in good:
-        explains = best.suspicion.code in CODES[other.suspicion.code].explains | other.suspicion.explains
+        explains = best.suspicion.code in other.suspicion.brings_about
         share = HALF if other.suspicion.prior >= STRONG else 1.0  # what mends a symptom by force may gain more
         if explains and _worth(other) >= min(_worth(best) - ALIKE, share * _worth(best)):
             best = other
@@ -268,7 +265,7 @@ def _name_untried(found: Reasoned) -> None:
     level = found.cured
     if level is None or level.room < MUCH:
         return
-    explained = {code for t in found.accepted for code in CODES[t.suspicion.code].explains | t.suspicion.explains}
+    explained = {code for t in found.accepted for code in t.suspicion.brings_about}
     explained |= {t.suspicion.code for t in found.accepted}
     for suspicion in suspicions(found.subject, "contract", "structure"):
         if suspicion.prior >= STRONG and suspicion.code not in explained:

@@ -26,6 +26,7 @@ from trainwell.training.program import Program, leaves
 from trainwell.training.step import Forward, Stepper
 
 SCORED = 256  # samples of each part
+GOOD = 0.9  # score
 EXPLODED = 1e6
 LONG = 0.95  # momentum that remembers more than twenty steps
 
@@ -70,6 +71,11 @@ class Rehearsal:
         if not self.looks or not self.finite:
             return 0.0
         return self.looks[-1][1] if math.isnan(self.looks[-1][2]) else self.looks[-1][2]
+
+    @property
+    def good(self) -> bool:
+        """Whether both scores are so high that nothing need be looked for in the training."""
+        return min(self.train_score, self.score) >= GOOD
 
 
 class Sample:

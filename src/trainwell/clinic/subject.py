@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
 from trainwell.clinic.cure import Cure
@@ -15,7 +16,7 @@ from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.first_step import FirstStep, first_step
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built, parameters_covered, private
-from trainwell.clinic.rehearsal import SCORED, Rehearsal, Sample, rehearse
+from trainwell.clinic.rehearsal import SCORED, Rehearsal, Sample, rate_multipliers, rehearse
 from trainwell.clinic.sampling import Gathered, Nothing, Spied
 from trainwell.nn.tracer import trace
 from trainwell.theory.chain import Chain
@@ -26,6 +27,7 @@ from trainwell.training.step import parts
 OPENING, WHOLE = 30, 50  # steps of the two rehearsals at effort 1
 FEWEST, BATCHES = 64, 24  # samples of each part that are scored: of small batches at most so many
 LARGE = 20_000_000  # parameters of a model whose trained copies are not kept
+LOOKED_AT = 10_000  # steps of a schedule
 ROWS = 20_000  # of the data that the data probes look at
 
 
@@ -122,6 +124,12 @@ class Subject:
     def large(self) -> bool:
         """Too large to keep copies of."""
         return sum(p.numel() for p in self.program.model.parameters()) > LARGE
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """The rate of each step, of the first ``LOOKED_AT``, as the schedule has it."""
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return rate * rate_multipliers(self.program, max(1, min(self.steps, LOOKED_AT)))
 
     @cached_property
     def covered(self) -> set[str]:

@@ -12,10 +12,8 @@ from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 
-LIKELY, STRONG = (
-    0.45,
-    0.7,
-)  # priors from which a cure is given a second rehearsal, at another pace; with the last passes
+LIKELY = 0.45  # prior from which a cure is given a second rehearsal, at another pace
+STRONG = 0.7  # prior from which that is worth the last passes, and a suspicion is named untried when there are none
 FORESEEN = 2.0  # passes of probes that look again
 STUCK = 0.5  # room from which a program's own whole rehearsal is one that learned next to nothing
 GENERALIZING = frozenset(

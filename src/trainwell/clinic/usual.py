@@ -7,14 +7,11 @@ torch's examples': 0.1 without momentum, and 1 − μ as much with momentum μ, 
 
 import math
 
-import numpy as np
 from torch.optim import SGD, Adagrad, Optimizer
 
-from trainwell.clinic.rehearsal import rate_multipliers
 from trainwell.clinic.subject import Subject
 
 STEPS = 500  # a small program's; of the suite's healthy ones most take 300 to 1000
-LOOKED_AT = 10_000  # steps of a schedule
 PLAIN, ADAGRAD, ADAPTIVE = 0.1, 0.01, 1e-3
 
 
@@ -28,17 +25,12 @@ def usual_rate(optimizer: Optimizer) -> float:
 
 def mean_rate(subject: Subject) -> float:
     """The program's rate, mean over its schedule."""
-    return float(np.mean(_rates(subject)))
+    return float(subject.rates.mean())
 
 
 def peak_rate(subject: Subject) -> float:
     """The highest rate of its schedule."""
-    return float(np.max(_rates(subject)))
-
-
-def _rates(subject: Subject) -> np.ndarray:
-    rate = float(subject.optimizer.param_groups[0]["lr"])
-    return rate * rate_multipliers(subject.program, max(1, min(subject.steps, LOOKED_AT)))
+    return float(subject.rates.max())
 
 
 def rate_lacks(subject: Subject) -> float:

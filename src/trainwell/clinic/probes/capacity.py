@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from trainwell.clinic.cures.width import widened
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.rehearsal import GOOD
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
-GOOD = 0.9
 NARROW = 8  # units of a hidden layer
 
 

@@ -26,7 +26,7 @@ PHASE, COST = "signal", 0.0  # reads the signals measured before
 
 FADED = 0.03  # share of the gradient that reaches the first layer, below which it is suspected
 WORSE = 5.0  # times the net drawn anew does better, or
-FEW, GOOD = 8, 0.9  # layers that any width carries; score of a net that learns
+FEW = 8  # layers that any width carries
 HOPELESS = 1e-3  # share below which that does not matter
 
 
@@ -71,7 +71,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 def _unlearned(subject: Subject, layers: int) -> Iterator[Suspicion]:
     """A gradient may get through and say nothing: deep narrow nets whose rehearsal learns little."""
     whole = vars(subject).get("whole")  # where the reasoning has asked for it: it is not worth its passes here
-    if layers <= FEW or whole is None or min(whole.train_score, whole.score) >= GOOD:
+    if layers <= FEW or whole is None or whole.good:
         return
     with suppress(Exception):  # a chain that theory cannot follow says nothing of width
         carried = carries(subject)

@@ -8,27 +8,24 @@ from collections.abc import Iterator
 
 from trainwell.clinic.cures.connections import use_layer
 from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.probes.trainable import idle
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
-GOOD = 0.9
 LARGE = 0.3  # share of the weights
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a forward pass that leaves out what it was built for."""
-    first, whole = subject.first_step, subject.whole
-    parameters = {name: p for name, p in subject.program.model.named_parameters() if p.requires_grad}
-    idle = {name: p for name, p in parameters.items() if name not in first.gradients}
-    share = sum(p.numel() for p in idle.values()) / max(1, sum(p.numel() for p in parameters.values()))
-    if first.error or not first.gradients or share < LARGE or min(whole.train_score, whole.score) >= GOOD:
+    unused, share = idle(subject)
+    if share < LARGE or subject.whole.good:
         return
-    if any(True for _ in use_layer(subject, idle)):
+    if any(True for _ in use_layer(subject, unused)):
         return
-    name = next(iter(idle))
+    name = next(iter(unused))
     yield Suspicion(
         "unused-parameters", name,
         f"{share:.0%} of the weights ({name} and others) take no part in the loss, and what is left does not learn "
-        "well: the forward pass leaves them out.", {"tensors": len(idle), "share of the weights": round(share, 3)},
+        "well: the forward pass leaves them out.", {"tensors": len(unused), "share of the weights": round(share, 3)},
         prior=0.8, certain=True, loss=0.1,
     )  # fmt: skip

@@ -15,13 +15,12 @@ TOWERING = 100.0  # a loss so many times its start is far beyond the edge
 RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
 FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
 LEFT = 0.2  # of the peak rate, mean over the schedule
-GOOD = 0.9  # score of a rehearsal that no rate needs to better
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a rate that is too high or too low."""
     whole = subject.whole
-    if min(whole.train_score, whole.score) >= GOOD:
+    if whole.good:
         return
     rate = float(subject.optimizer.param_groups[0]["lr"])
     peak, usual = peak_rate(subject), usual_rate(subject.optimizer)

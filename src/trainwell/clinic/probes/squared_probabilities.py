@@ -17,7 +17,6 @@ from trainwell.clinic.probes.task_and_loss import chained, without_bound
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
-GOOD = 0.9
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -26,7 +25,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         contract, answers = contract_of(subject), answers_of(subject)
         simplex = contract.wants == "values" and contract.head.simplex and (answers.onehot or contract.takes_codes)
         bare = without_bound(subject, contract) if simplex else None
-        if bare is None or min(subject.whole.train_score, subject.whole.score) >= GOOD:
+        if bare is None or subject.whole.good:
             return
         yield Suspicion(
             "wrong-loss-for-task", "loss", "A squared error of a softmax's probabilities moves slowly, and least where "

@@ -7,14 +7,13 @@ from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
-GOOD = 0.9
 FLAT, SWINGING = 0.03, 0.5
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """A loss that is not finite, does not fall, or swings."""
     whole = subject.whole
-    if min(whole.train_score, whole.score) >= GOOD:
+    if whole.good:
         return
     opening, curve = curve_of(subject.opening), curve_of(whole)
     if not opening.finite:

@@ -120,6 +120,7 @@ def without_bound(subject: Subject, contract: Contract) -> Cure | None:
 
 
 def chained(*cures: Cure | None) -> Cure:
+    """Those of the cures that there are, as one."""
     return together([cure for cure in cures if cure is not None])
 
 

@@ -20,14 +20,13 @@ from trainwell.training.modes import frozen, set_training
 from trainwell.training.step import Forward, parts
 
 PHASE, COST = "training", 1.0
-GOOD = 0.9
 STEPS = 5  # fewer pass whatever the weights are
 FADED = 1e-3  # of the gradient reaches the first step
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a recurrent layer whose first steps no gradient reaches."""
-    if min(subject.whole.train_score, subject.whole.score) >= GOOD:
+    if subject.whole.good:
         return
     layers = {path: m for path, m in subject.program.model.named_modules() if isinstance(m, nn.RNNBase)}
     if not layers or subject.first_step.error:

@@ -9,7 +9,6 @@ from trainwell.clinic.subject import Subject
 from trainwell.clinic.usual import rate_lacks, steps_lack
 
 PHASE, COST = "training", 0.0
-GOOD = 0.9
 FEW, MANY = 3, 10  # epochs
 LONGER = 5
 FALLING = 0.12  # share of the descent in the last third
@@ -22,7 +21,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     curve = curve_of(whole)
     lacking, short = rate_lacks(subject), steps_lack(subject)
     falling = curve.falling >= FALLING or short > SHORT
-    if not whole.finite or min(whole.train_score, whole.score) >= GOOD or not falling:
+    if not whole.finite or whole.good or not falling:
         return
     epochs = subject.program.epochs
     yield Suspicion(

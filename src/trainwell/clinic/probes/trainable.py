@@ -27,7 +27,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     except Exception:  # an optimizer that cannot be built is the matter of the probe of crashes
         covered = set()
     yield from _missing(subject, parameters, covered)
-    yield from _unused(subject, parameters)
+    yield from _unused(subject)
 
 
 def _in_plain_lists(subject: Subject) -> Iterator[Suspicion]:
@@ -79,14 +79,19 @@ def _missing(subject: Subject, parameters: Mapping[str, Tensor], covered: set[st
     )  # fmt: skip
 
 
-def _unused(subject: Subject, parameters: Mapping[str, Tensor]) -> Iterator[Suspicion]:
-    first = subject.first_step
+def idle(subject: Subject) -> tuple[dict[str, Tensor], float]:
+    """Parameters that require a gradient and get none, by name, and their share of all weights."""
+    first, parameters = subject.first_step, dict(subject.program.model.named_parameters())
     if first.error or not first.gradients:
-        return
-    unused = {name: p for name, p in parameters.items() if p.requires_grad and name not in first.gradients}
+        return {}, 0.0
+    unused: dict[str, Tensor] = {n: p for n, p in parameters.items() if p.requires_grad and n not in first.gradients}
+    return unused, _share(unused, parameters)
+
+
+def _unused(subject: Subject) -> Iterator[Suspicion]:
+    unused, share = idle(subject)
     if not unused:
         return
-    share = _share(unused, parameters)
     cures = tuple(use_layer(subject, unused))
     yield Suspicion(
         "unused-parameters", next(iter(unused)),

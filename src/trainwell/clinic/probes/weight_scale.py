@@ -28,7 +28,6 @@ NEAR = (0.45, 1.8)  # σ that many layers one after the other still feel
 LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast from which on the scale is suspected
 FADED = 1e4  # factor on the last hidden layer's size²
 GROWN = 1e4  # factor on size² from the first hidden layer to the last that no scale of the weights explains
-GOOD = 0.9  # score of a net that learns
 FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
 
 
@@ -84,7 +83,7 @@ def _hidden(subject: Subject) -> Iterator[Suspicion]:
     whole = vars(subject).get("whole")  # where the reasoning has asked for it
     recurrent = {path for path, module in subject.program.model.named_modules() if isinstance(module, nn.RNNBase)}
     off = {path: size for path, size in off_scale(subject).items() if path not in recurrent}  # of few inputs: by rule
-    if not off or whole is None or min(whole.train_score, whole.score) >= GOOD or alike_layers(subject)[0]:
+    if not off or whole is None or whole.good or alike_layers(subject)[0]:
         return
     worst = max(off, key=lambda path: abs(math.log(max(off[path], 1e-30))))
     word = "large" if off[worst] > 1 else "small"
