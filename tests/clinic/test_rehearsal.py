@@ -12,12 +12,13 @@ from torch.testing import assert_close
 from trainwell import Program
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import private
-from trainwell.clinic.rehearsal import Sample, _shorten_memory, compressed, rate_multipliers, rehearse
+from trainwell.clinic.rehearsal import _shorten_memory, compressed, rate_multipliers, rehearse
+from trainwell.clinic.sampling import gathered
 
 
 def run(given, **how):
     meter = Meter(1000)
-    parts = (Sample(given.train, given.batch_size), Sample(given.val, given.batch_size))
+    parts = (gathered(given.train, given.batch_size), gathered(given.val, given.batch_size))
     return rehearse(private(given), given.guessed_task(), meter, parts=parts, **how), meter
 
 

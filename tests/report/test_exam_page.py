@@ -29,6 +29,7 @@ SIGNAL = {
     "gradient": [0.001, 0.03, 1.0],
     "theory": {"moment": [1.0, 0.12, 0.012], "gradient": [0.0012, 0.031, 1.0]},
 }
+SPECTRA = {"paths": ["0", BAD], "values": [[1.2, 0.7, 0.1], [0.4, None]], "edges": [[0.1, 1.3], [0.2, 0.5]]}
 ATTEMPT = {
     "name": f"divide the rate {BAD}",
     "codes": ["lr-too-high"],
@@ -55,6 +56,7 @@ FULL = {
     "comparable": True,
     "runs": {"before": BROKEN, "after": RUN},
     "signal": {"before": SIGNAL, "after": {**SIGNAL, "theory": None}},
+    "spectra": {"before": SPECTRA, "after": SPECTRA},
     "proof": PROOF,
 }
 HEALTHY = {
@@ -65,6 +67,7 @@ HEALTHY = {
     "tried": [],
     "runs": {"before": None, "after": None},
     "signal": {"before": None, "after": None},
+    "spectra": {"before": None, "after": None},
     "proof": None,
 }
 
@@ -75,7 +78,7 @@ def test_all_that_was_found_is_there_and_escaped(render):
     for words in ("One cause was found", "not finite", "divide the rate by 100", "optimizer.lr: 5 → 0.05", "dead-relu"):
         assert words in page
     assert "<script>alert" not in page and "<img" not in page and "&lt;img src=x onerror" in page
-    assert page.count('<svg class="plot"') == 3 and not re.search(r"(?:src|href)=\"https?:", page)
+    assert page.count('<svg class="plot"') == 4 and not re.search(r"(?:src|href)=\"https?:", page)
 
 
 def test_the_page_tells_of_proof_and_trials():
@@ -90,18 +93,20 @@ def test_a_healthy_program_has_no_empty_sections():  # control
 
 
 def test_pictures_say_what_they_leave_out():
-    loss, moment, gradient = drawings(FULL)
+    loss, moment, gradient, spectra = drawings(FULL)
     assert "As given, it breaks off." in loss.note and "With the cure, it" not in loss.note
     assert "Dashed: what theory predicts." in moment.note and "Logarithmic axis." in gradient.note
     other = drawings({**FULL, "comparable": False})[0]
     assert "Each over its first value" in other.note
     alone = {**FULL, "signal": {"before": {**SIGNAL, "theory": None}, "after": None}}
     assert "Theory cannot follow" in drawings(alone)[1].note
+    assert "Marchenko" in spectra.note and len(spectra.legend) == 2
 
 
 def test_what_has_no_numbers_has_no_picture():  # control
     dead = {**SIGNAL, "moment": [None, None, None], "gradient": [0.0, 0.0, 0.0]}
-    kept = drawings({**FULL, "runs": {"before": None, "after": None}, "signal": {"before": dead, "after": None}})
+    nothing = {"before": None, "after": None}
+    kept = drawings({**FULL, "runs": nothing, "signal": {"before": dead, "after": None}, "spectra": nothing})
     assert [drawing.title for drawing in kept] == ["Gradient norm of each layer, over that of the last"]
 
 

@@ -44,6 +44,11 @@ class Cure:
     factor: float = 1.0
     steps: float = 1.0
 
+    @property
+    def wraps(self) -> bool:
+        """Whether the model becomes part of another, so that its parameters have other names."""
+        return any(change.target == "model" for change in self.changes)
+
     def to_dict(self) -> dict[str, Any]:
         """The cure in JSON's types."""
         changes = [{"target": c.target, "before": _plain(c.before), "after": _plain(c.after)} for c in self.changes]

@@ -77,19 +77,22 @@ def affords_round(subject: Subject, *, known: bool) -> bool:
     return subject.meter.left >= once + opening + (0.0 if known else once + subject.scoring)
 
 
-def needed(subject: Subject, level: Level, prior: float = 0.5) -> float:
+def needed(subject: Subject, level: Level, prior: float = 0.5, *, apart: bool = False) -> float:
     """Gain from which a cure is taken: what matters, and standard errors of the score beside it.
 
     The likelier the suspicion is before it is tried, the fewer of them; more is asked where the program's own rehearsal
-    was so much faster than the program that it says little of its end.
+    was so much faster or shorter than the program that it says little of its end.
 
     Args:
         subject: the program.
         level: how well it does.
         prior: of the suspicion.
+        apart: the gain was not measured beside that rehearsal.
     """
     part = subject.scored[1] or subject.scored[0]
     score = min(max(level.score, 0.1), 0.9)
     errors = min(2.0, max(0.0, 2.25 - 2.5 * prior))
-    hurry = HURRIED * max(0.0, math.log2(level.run.factor / FAST)) if level.how["share"] == 1.0 else 0.0
+    share = level.how["share"]
+    hurried = share > 0.0 and not apart
+    hurry = HURRIED * max(0.0, math.log2(level.run.factor / share / FAST)) if hurried else 0.0
     return NOTABLE + errors * math.sqrt(score * (1 - score) / len(part.y)) + hurry

@@ -21,7 +21,8 @@ from torch.optim import Optimizer
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import built, private
-from trainwell.clinic.rehearsal import SCORED, Sample, rehearse
+from trainwell.clinic.rehearsal import rehearse
+from trainwell.clinic.sampling import SCORED, gathered
 from trainwell.clinic.trials import Trial
 from trainwell.errors import InputError
 from trainwell.training.batches import all_steps, source
@@ -211,8 +212,8 @@ class _Trainer:
         device = next((p.device for p in program.model.parameters()), torch.device("cpu"))
         steps = all_steps(program, source(program.train, program.batch_size, program.shuffle, seed, device))
         size = program.batch_size
-        val = None if program.val is None else Sample(program.val, size, JUDGED)
-        train = Sample(program.train, size, JUDGED if val is None else SCORED)
+        val = None if program.val is None else gathered(program.val, size, JUDGED, device)
+        train = gathered(program.train, size, JUDGED if val is None else SCORED, device)
         meter = _Steps(lambda taken: self._tell(min(taken / steps, 1.0)))
         run = rehearse(program, self.task, meter, steps=steps, share=1.0, parts=(train, val), seed=seed)
         return run.score, run.error

@@ -7,6 +7,7 @@ Of two that gain alike, the one that explains the other is the cause; of two tha
 do together.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 from trainwell.clinic.cure import Cure, together
@@ -15,12 +16,25 @@ from trainwell.clinic.level import ALIKE, WELL, Level, affords_level, affords_ro
 from trainwell.clinic.probing import likeliest_first, suspicions
 from trainwell.clinic.rehearsal import GOOD, Rehearsal
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.trials import GENERALIZING, LIKELY, STRONG, Trial, gain_of, tried
+from trainwell.clinic.trials import (
+    GENERALIZING,
+    LIKELY,
+    STRONG,
+    STUCK,
+    Trial,
+    affords_repetition,
+    gain_of,
+    repeated,
+    tried,
+)
 
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
-MUCH = 0.3  # room from which both are worth it
+SOME, MUCH = 0.2, 0.3  # room from which a trial of both is worth it; from which what was not tried may be named
+PLAIN = 0.85  # prior of what is taken then even where no rehearsal shows that it helps
 ROUNDS = 5
+LENGTH = frozenset(["too-few-epochs", "overfitting"])  # of the training
+CLOSE, REPEATED = 0.03, 2  # gain beside what is asked from which a trial is repeated, so often at most
 
 
 @dataclass
@@ -28,8 +42,9 @@ class Reasoned:
     """What came of it.
 
     Attributes:
-        accepted: causes with the cure that won, in the order they were found.
+        given: the program as it was given.
         subject: the program with all their cures.
+        accepted: causes with the cure that won, in the order they were found.
         suspected: all that was suspected of the program as given, the likeliest first.
         remaining: what is still suspected of the cured one.
         trials: all cures tried.
@@ -39,6 +54,7 @@ class Reasoned:
         cured: of the cured one.
     """
 
+    given: Subject
     subject: Subject
     accepted: list[Trial] = field(default_factory=list)
     suspected: list[Suspicion] = field(default_factory=list)
@@ -65,7 +81,7 @@ class Reasoned:
 
 def reason(subject: Subject) -> Reasoned:
     """Find the causes of what keeps a program from training."""
-    found = Reasoned(subject)
+    found = Reasoned(subject, subject)
     if not _revive(found):
         return found
     for turn in range(ROUNDS):
@@ -75,6 +91,7 @@ def reason(subject: Subject) -> Reasoned:
         if turn > 0 and not affords_round(found.subject, known=found.cured is not None):
             if sure and found.level is not None:  # mended all the same: that costs nothing
                 _mend(found, sure, found.cured or found.level)
+            _name_untried(found)
             break
         level = found.cured or level_of(found.subject, slower=not sure)
         found.cured = level
@@ -84,9 +101,10 @@ def reason(subject: Subject) -> Reasoned:
         if turn == 0 or sure:
             found.see(seen)
         found.remaining = seen
-        best = [] if sure else _best(found, _tried(found, seen, level), level)
+        trials = [] if sure else _confirmed(found, _tried(found, seen, level))
+        best = _best(found, trials, level) or _plain(found, trials, level)
         if not sure and not best:
-            return found
+            break
         if sure:
             _mend(found, sure, level)
         else:
@@ -94,8 +112,18 @@ def reason(subject: Subject) -> Reasoned:
             found.cured = best[-1].level
             if found.cured is not None:
                 found.subject.whole = found.cured.run
-    _name_untried(found)
+    _without_symptoms(found)
     return found
+
+
+def _without_symptoms(found: Reasoned) -> None:
+    """Count a cure that was taken early, for what the next and far likelier cause brings about, to that cause."""
+    for first, second in itertools.pairwise(list(found.accepted)):
+        explained = first.suspicion.code in second.suspicion.brings_about
+        if explained and first.suspicion.prior < LIKELY and second.suspicion.prior >= STRONG:
+            cure, gain = together([first.cure, second.cure]), first.gain + second.gain
+            both = replace(second, cure=cure, before=first.before, gain=gain)
+            found.accepted = [both if t is second else t for t in found.accepted if t is not first]
 
 
 def _revive(found: Reasoned) -> bool:
@@ -169,9 +197,9 @@ def _fitting(found: Reasoned, suspicion: Suspicion) -> Cure | None:
 
 def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
-    trials = list[Trial]()
+    trials, own = list[Trial](), _of_our_making(found)
     for suspicion in seen:
-        if suspicion.prior < UNLIKELY or not suspicion.cures:
+        if suspicion.prior < UNLIKELY or not suspicion.cures or suspicion.code in own:
             continue
         enough = _enough(found.subject, level, suspicion)
         if suspicion.guessed and (found.accepted or any(t.gain >= enough for t in trials)):
@@ -182,7 +210,7 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
             continue
         if level.room < NOTABLE and suspicion.code not in GENERALIZING:
             continue
-        if _settled(trials, suspicion, enough):
+        if _settled(trials, suspicion, enough) or _explained(found, trials, suspicion):
             continue
         for cure in suspicion.cures:
             trial = _trial(found, suspicion, cure, level, enough)
@@ -195,16 +223,40 @@ def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
         if (
             len(firsts) == 2
             and not _same_matter(firsts)
-            and level.room >= MUCH
+            and level.room >= SOME
             and max(t.gain for t in trials) < enough
         ):
             trials += _pair(found, firsts, level, enough)
     return trials
 
 
+def _of_our_making(found: Reasoned) -> frozenset[str]:
+    """What a cure that was taken brings about: one that changes how long the training is makes it too long or short."""
+    changed = any(trial.cure.steps != 1.0 or trial.suspicion.code in LENGTH for trial in found.accepted)
+    return LENGTH if changed else frozenset()
+
+
+def _confirmed(found: Reasoned, trials: list[Trial]) -> list[Trial]:
+    """The trials; where the best comes out close to what is asked, it is repeated while passes are left."""
+
+    def beyond(trial: Trial) -> float:
+        return trial.gain - _enough(found.subject, trial.before, trial.suspicion)
+
+    for turn in range(1, REPEATED + 1):
+        own = [t for t in trials if t.suspicion.gain is None and t.run is not t.before.run]
+        best = max(own, key=beyond, default=None)
+        if best is None or abs(beyond(best)) >= CLOSE or not affords_repetition(found.subject, best):
+            break
+        again = repeated(found.subject, best, turn)
+        trials = [again if t is best else t for t in trials]
+        found.trials = [again if t is best else t for t in found.trials]
+    return trials
+
+
 def _enough(subject: Subject, level: Level, suspicion: Suspicion) -> float:
     """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck."""
-    return needed(subject, level, suspicion.prior) + (MUCH if suspicion.guessed else 0.0)
+    apart = suspicion.gain is not None
+    return needed(subject, level, suspicion.prior, apart=apart) + (MUCH if suspicion.guessed else 0.0)
 
 
 def _same_matter(pair: list[Trial]) -> bool:
@@ -220,6 +272,14 @@ def _settled(trials: list[Trial], suspicion: Suspicion, enough: float) -> bool:
     return bool(good) and not any(t.suspicion.code in mine for t in good)
 
 
+def _explained(found: Reasoned, trials: list[Trial], suspicion: Suspicion) -> bool:
+    """Whether a far likelier cause that helps brings it about: if it stays, the next round tries it."""
+    if suspicion.prior >= LIKELY:
+        return False
+    strong = [t for t in trials if t.suspicion.prior >= STRONG and suspicion.code in t.suspicion.brings_about]
+    return any(t.gain >= _enough(found.subject, t.before, t.suspicion) for t in strong)
+
+
 def _trial(found: Reasoned, suspicion: Suspicion, cure: Cure, level: Level, enough: float) -> Trial | None:
     try:
         trial = tried(found.subject, suspicion, cure, level, enough)
@@ -233,6 +293,7 @@ def _trial(found: Reasoned, suspicion: Suspicion, cure: Cure, level: Level, enou
 
 def _pair(found: Reasoned, firsts: list[Trial], level: Level, enough: float) -> list[Trial]:
     """Two that gain too little alone, tried together: both are causes where that gains enough."""
+    firsts = sorted(firsts, key=lambda t: t.cure.wraps)  # what names parameters comes before what renames them
     both = _trial(found, firsts[0].suspicion, together([t.cure for t in firsts]), level, enough)
     if both is None or both.gain - max(0.0, *(t.gain for t in firsts)) < enough:
         return []
@@ -244,13 +305,23 @@ def _best(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
     good = [t for t in trials if t.gain >= _enough(found.subject, t.before, t.suspicion)]
     if not good:
         return []
-    best = max(good, key=lambda t: _worth(t) + 2 * ALIKE * t.suspicion.prior)
+    best = max(good, key=lambda t: _worth(t) + 4 * ALIKE * t.suspicion.prior)
     for other in good:
         explains = best.suspicion.code in other.suspicion.brings_about
         share = HALF if other.suspicion.prior >= STRONG else 1.0  # what mends a symptom by force may gain more
         if explains and _worth(other) >= min(_worth(best) - ALIKE, share * _worth(best)):
             best = other
     return [t for t in trials if t is best or (t.run is best.run and best.run is not level.run)]
+
+
+def _plain(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
+    """Where nothing helps a program that does not learn: what all but always costs quality, if it does no harm."""
+    known = [t for t in trials if t.suspicion.prior >= PLAIN and t.run.finite and t.gain > -ALIKE]
+    hurried = needed(found.subject, level, 1.0) > NOTABLE
+    if found.accepted or hurried or level.room < STUCK or not known:
+        return []
+    best = max(known, key=lambda t: (t.suspicion.prior, t.gain))
+    return [replace(best, gain=max(best.gain, NOTABLE))]
 
 
 def _worth(trial: Trial) -> float:

@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built
 from trainwell.clinic.quality import first_tensor, quality
-from trainwell.training.batches import all_steps, as_tensor, as_tensors, endless, mapped, source
+from trainwell.clinic.sampling import Sample
+from trainwell.training.batches import all_steps, endless, mapped, source
 from trainwell.training.modes import evaluating, frozen, set_training
 from trainwell.training.program import Program, leaves
 from trainwell.training.step import Forward, Stepper
 
-SCORED = 256  # samples of each part
 GOOD = 0.9  # score
 EXPLODED = 1e6
+FOLLOWED = 0.3  # momentum of running statistics
 LONG = 0.95  # momentum that remembers more than twenty steps
 
 
@@ -78,14 +80,6 @@ class Rehearsal:
         return min(self.train_score, self.score) >= GOOD
 
 
-class Sample:
-    """Samples of one part of the data, up to some number of them, spread over all."""
-
-    def __init__(self, data: Any, batch_size: int, most: int = SCORED) -> None:
-        self.x, self.y = _gathered(data, batch_size, most)
-        self.batches = len(self.y) / max(1, batch_size)
-
-
 def rehearse(
     program: Program,
     task: str,
@@ -121,6 +115,7 @@ def rehearse(
     set_training(program.model, frozen(program.model))
     optimizer = built(program)
     stretch = _shorten_memory(optimizer, k)
+    _hurry_statistics(program.model, k)
     base = [float(group["lr"]) * by for group, by in zip(optimizer.param_groups, stretch, strict=True)]
     stepper = Stepper(
         Forward(replace(program, scheduler=None), "float32", device),
@@ -169,6 +164,16 @@ def _shorten_memory(optimizer: Any, k: float) -> list[float]:
             group["betas"] = (shorter, *betas[1:])
             stretch.append(1.0)
     return stretch
+
+
+def _hurry_statistics(model: nn.Module, k: float) -> None:
+    """Let running statistics follow weights that move k times as fast: 1 − m' = (1 − m)ᵏ.
+
+    Up to ``FOLLOWED``: those of a batch or two alone would be noise that the program does not have.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.momentum is not None and 0 < module.momentum < FOLLOWED:
+            module.momentum = min(FOLLOWED, 1.0 - (1.0 - module.momentum) ** k)
 
 
 def rate_multipliers(program: Program, steps: int) -> np.ndarray:
@@ -223,24 +228,3 @@ def _score(model: nn.Module, part: Sample | None, task: str, meter: Meter) -> fl
     torch.set_rng_state(state)
     meter.spend(FORWARD * part.batches)
     return score
-
-
-def _gathered(data: Any, batch_size: int, most: int) -> tuple[Any, Tensor]:
-    """Up to ``most`` samples with their targets, of any kind of data."""
-    if isinstance(data, tuple | list):
-        n = len(data[1])
-        rows = torch.from_numpy(np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)))
-        x = mapped(as_tensors(data[0]), lambda t: t[rows.to(t.device)])
-        y = as_tensor(data[1])
-        return x, y[rows.to(y.device)]
-    batches = source(data, batch_size, False, 0, torch.device("cpu"))
-    seen, count = [], 0
-    for batch in batches.epoch(1):
-        seen.append(batch)
-        count += len(batch[1])
-        if count >= most:
-            break
-    first = seen[0][0]
-    if isinstance(first, Tensor):
-        return torch.cat([b[0] for b in seen]), torch.cat([b[1] for b in seen])
-    return first, seen[0][1]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,41 +11,54 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainwell.clinic.excerpt import BYTES, readable
-from trainwell.clinic.rehearsal import Sample
 from trainwell.errors import InputError
-from trainwell.training.batches import moved, source
+from trainwell.training.batches import as_tensor, as_tensors, mapped, moved, source
 from trainwell.training.program import Program, leaves
 
+SCORED = 256  # samples of each part
 FEWEST = 64  # samples, however large
 TARGETS = ("y", "label", "labels", "target", "targets")  # names of a batch that is a dict
 
 
-class Gathered(Sample):
+@dataclass(frozen=True)
+class Sample:
+    """Samples of one part of the data.
+
+    Attributes:
+        x: inputs, a tensor, or a tuple or dict of them.
+        y: targets.
+        batches: of the program's size that they make up.
+    """
+
+    x: Any
+    y: Tensor
+    batches: float
+
+
+def gathered(data: Any, batch_size: int, most: int = SCORED, device: torch.device | None = None) -> Sample:
     """Samples spread over all that can be read.
 
     Args:
         data: of a program, or an excerpt.
         batch_size: of the program.
         most: samples.
-        device: of the model.
+        device: of the model; default the CPU.
 
     Raises:
         InputError: where batches are no (x, y) of tensors.
     """
-
-    def __init__(self, data: Any, batch_size: int, most: int, device: torch.device) -> None:
-        if isinstance(data, tuple | list):
-            if data[1] is None:
-                raise InputError("The data have no targets.", "Give (X, y).")
-            super().__init__(data, batch_size, min(most, _affordable(data)))
-        else:
-            batch_size = int(getattr(data, "batch_size", None) or batch_size)
-            x, y = _of_batches(data, batch_size, most)
-            self.x, self.y, self.batches = x, y, len(y) / max(1, batch_size)
-        self.x, self.y = moved(self.x, device), moved(self.y, device)
+    if isinstance(data, tuple | list):
+        if data[1] is None:
+            raise InputError("The data have no targets.", "Give (X, y).")
+        x, y = _of_arrays(data, min(most, _affordable(data)))
+    else:
+        batch_size = int(getattr(data, "batch_size", None) or batch_size)
+        x, y = _of_batches(data, batch_size, most)
+    device = torch.device("cpu") if device is None else device
+    return Sample(moved(x, device), moved(y, device), len(y) / max(1, batch_size))
 
 
-class Spied(Sample):
+def spied(program: Program, data: Any, most: int, device: torch.device) -> Sample:
     """What a program's own ``step`` gives its model, and the targets that its batches hold.
 
     Args:
@@ -56,28 +70,35 @@ class Spied(Sample):
     Raises:
         InputError: where the model is called with several things, or no targets are told.
     """
+    calls = list[Any]()
+    program.model.register_forward_pre_hook(lambda module, args: calls.append(args))
+    program.model.eval()
+    xs, ys, size = list[Tensor](), list[Tensor](), 1
+    for batch in source(data, program.batch_size, True, 0, device).epoch(1):
+        calls.clear()
+        with torch.no_grad():
+            program.step(program.model, batch)  # type: ignore[misc]
+        given: tuple[Any, ...] = calls[0] if calls else ()
+        y = _targets(batch)
+        if len(given) != 1 or not isinstance(given[0], Tensor) or y is None or len(y) != len(given[0]):
+            raise InputError("The model's inputs and the targets of a batch are not told.", "Give batches (x, y).")
+        xs.append(given[0].detach())
+        ys.append(y)
+        size = max(size, len(y))
+        if sum(map(len, ys)) >= most:
+            break
+    alike = [place for place, x in enumerate(xs) if x.shape[1:] == xs[0].shape[1:]]
+    x, y = torch.cat([xs[place] for place in alike]), torch.cat([ys[place] for place in alike])
+    return Sample(x, y, len(y) / size)
 
-    def __init__(self, program: Program, data: Any, most: int, device: torch.device) -> None:
-        calls = list[Any]()
-        program.model.register_forward_pre_hook(lambda module, args: calls.append(args))
-        program.model.eval()
-        xs, ys, size = list[Tensor](), list[Tensor](), 1
-        for batch in source(data, program.batch_size, True, 0, device).epoch(1):
-            calls.clear()
-            with torch.no_grad():
-                program.step(program.model, batch)  # type: ignore[misc]
-            given: tuple[Any, ...] = calls[0] if calls else ()
-            y = _targets(batch)
-            if len(given) != 1 or not isinstance(given[0], Tensor) or y is None or len(y) != len(given[0]):
-                raise InputError("The model's inputs and the targets of a batch are not told.", "Give batches (x, y).")
-            xs.append(given[0].detach())
-            ys.append(y)
-            size = max(size, len(y))
-            if sum(map(len, ys)) >= most:
-                break
-        alike = [place for place, x in enumerate(xs) if x.shape[1:] == xs[0].shape[1:]]
-        self.x, self.y = torch.cat([xs[place] for place in alike]), torch.cat([ys[place] for place in alike])
-        self.batches = len(self.y) / size
+
+def nothing(batches: float = 1.0) -> Sample:
+    """Stands for samples that cannot be scored: a model answers nothing on them.
+
+    Args:
+        batches: that a score would cost.
+    """
+    return Sample(None, torch.zeros(1), batches)
 
 
 def _targets(batch: Any) -> Tensor | None:
@@ -90,15 +111,12 @@ def _targets(batch: Any) -> Tensor | None:
     return y if isinstance(y, Tensor) and y.dim() else None
 
 
-class Nothing(Sample):
-    """Stands for samples that cannot be scored: a model answers nothing on them.
-
-    Args:
-        batches: that a score would cost.
-    """
-
-    def __init__(self, batches: float = 1.0) -> None:
-        self.x, self.y, self.batches = None, torch.zeros(1), batches
+def _of_arrays(data: Any, most: int) -> tuple[Any, Tensor]:
+    """X and y at evenly spread places."""
+    n = len(data[1])
+    rows = torch.from_numpy(np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)))
+    y = as_tensor(data[1])
+    return mapped(as_tensors(data[0]), lambda t: t[rows.to(t.device)]), y[rows.to(y.device)]
 
 
 def _affordable(data: Any) -> int:

@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
 
 from trainwell.clinic import shown
-from trainwell.clinic.rehearsal import Rehearsal, Sample
+from trainwell.clinic.rehearsal import Rehearsal
+from trainwell.clinic.sampling import gathered
 from trainwell.nn.measured_signal import measure_signal
+from trainwell.nn.measured_spectra import measure_spectra
 from trainwell.nn.tracer import trace
 from trainwell.nn.weight_spreads import read_activations, read_spreads
 from trainwell.theory.prediction import predict
 from trainwell.training.modes import evaluating
 from trainwell.training.program import Program
-from trainwell.training.trial import untouched
 
 if TYPE_CHECKING:
     from trainwell.clinic.exam import Exam
     from trainwell.clinic.proof import Proof
 
 SAMPLES = 64  # whose signal is measured
+MOST_LAYERS, MOST_VALUES = 60, 100  # that are drawn
 MOST_PARAMETERS = 50_000_000  # of a model whose signal is measured for the pictures
 
 
@@ -36,10 +38,11 @@ def page_of(exam: "Exam", proof: "Proof | None" = None) -> dict[str, Any]:
         for t in reasoned.trials
         if t.run is not t.before.run
     ]
-    with untouched(exam.program.train):
-        signal = {"before": signal_of(exam.program), "after": None}
-        if reasoned.accepted:
-            signal["after"] = signal_of(reasoned.subject.program)
+    signal = {"before": signal_of(reasoned.given.program), "after": None}
+    spectra = {"before": spectra_of(reasoned.given.program.model), "after": None}
+    if reasoned.accepted:
+        signal["after"] = signal_of(reasoned.subject.program)
+        spectra["after"] = spectra_of(reasoned.subject.program.model)
     return {
         "healthy": exam.healthy,
         "headline": shown.headline(exam),
@@ -49,6 +52,7 @@ def page_of(exam: "Exam", proof: "Proof | None" = None) -> dict[str, Any]:
         "comparable": not any(c.target in ("loss", "train.y") for cure in exam.cures for c in cure.changes),
         "runs": dict(zip(("before", "after"), map(_run, shown.runs(exam)), strict=True)),
         "signal": signal,
+        "spectra": spectra,
         "proof": None if proof is None else {**proof.to_dict(), "text": str(proof)},
     }
 
@@ -85,8 +89,8 @@ def signal_of(program: Program) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {"paths": [], "moment": [], "gradient": [], "theory": None}
     try:
-        x = Sample(program.train, program.batch_size, SAMPLES).x
-        if not isinstance(x, Tensor) or not x.is_floating_point() or not bool(torch.isfinite(x).all()):
+        x = gathered(program.train, program.batch_size, SAMPLES).x
+        if not isinstance(x, Tensor) or not x.is_floating_point() or not bool(x.isfinite().all()):
             return None
         device = next((p.device for p in model.parameters()), x.device)
         x = x.to(device)
@@ -98,6 +102,25 @@ def signal_of(program: Program) -> dict[str, Any] | None:
     with suppress(Exception):  # what theory has no word for
         found["theory"] = _theory(program, x, found["paths"])
     return found
+
+
+def spectra_of(model: nn.Module) -> dict[str, Any] | None:
+    """Singular values of each layer's weights, the edges between which independent ones lie; None for large nets."""
+    if sum(p.numel() for p in model.parameters()) > MOST_PARAMETERS:
+        return None
+    spectra = measure_spectra(model)[:MOST_LAYERS]
+    if not spectra:
+        return None
+    return {
+        "paths": [spectrum.path for spectrum in spectra],
+        "values": [finite(spectrum.values[_spread_over(len(spectrum.values))]) for spectrum in spectra],
+        "edges": [finite(spectrum.edges) for spectrum in spectra],
+    }
+
+
+def _spread_over(count: int) -> np.ndarray:
+    """Places of at most ``MOST_VALUES`` of so many, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_VALUES)).round().astype(np.int64))
 
 
 def _theory(program: Program, x: Tensor, paths: Sequence[str]) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cures.initialization import redraw_
 from trainwell.clinic.quality import first_tensor
-from trainwell.clinic.rehearsal import Sample
+from trainwell.clinic.sampling import gathered
 from trainwell.clinic.subject import Subject
 from trainwell.nn.models.recurrent_layers import RecurrentLayer
 from trainwell.nn.operations import FUNCTIONS, OPAQUE, canonical_name, kind_of
@@ -144,7 +144,7 @@ def _batch(subject: Subject) -> tuple[Any, int]:
     program = subject.program
     if program.step is None and program.objective is None:
         size = _size(program)
-        sample = Sample(program.train, size, min(MOST, BATCHES * size))
+        sample = gathered(program.train, size, min(MOST, BATCHES * size), subject.device)
         return (sample.x, sample.y), len(sample.y)
     batch = subject.some_batches(1)[0]
     first = batch

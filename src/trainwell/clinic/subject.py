@@ -16,8 +16,8 @@ from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.first_step import FirstStep, first_step
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built, parameters_covered, private
-from trainwell.clinic.rehearsal import SCORED, Rehearsal, Sample, rate_multipliers, rehearse
-from trainwell.clinic.sampling import Gathered, Nothing, Spied
+from trainwell.clinic.rehearsal import Rehearsal, rate_multipliers, rehearse
+from trainwell.clinic.sampling import SCORED, Sample, gathered, nothing, spied
 from trainwell.nn.tracer import trace
 from trainwell.theory.chain import Chain
 from trainwell.training.batches import all_steps, endless, mapped, source
@@ -28,6 +28,7 @@ OPENING, WHOLE = 30, 50  # steps of the two rehearsals at effort 1
 FEWEST, BATCHES = 64, 24  # samples of each part that are scored: of small batches at most so many
 LARGE = 20_000_000  # parameters of a model whose trained copies are not kept
 LOOKED_AT = 10_000  # steps of a schedule
+AGAIN = 7_919  # between the seeds of two rehearsals of one thing
 ROWS = 20_000  # of the data that the data probes look at
 
 
@@ -64,14 +65,14 @@ class Subject:
     @cached_property
     def train(self) -> Sample:
         """Training samples as tensors: ``.x`` (a tensor, or a tuple or dict of them) and ``.y``, up to ``ROWS``."""
-        return Gathered(self.program.train, self.program.batch_size, ROWS, self.device)
+        return gathered(self.program.train, self.program.batch_size, ROWS, self.device)
 
     @cached_property
     def val(self) -> Sample | None:
         """Validation samples likewise, or None."""
         if self.program.val is None:
             return None
-        return Gathered(self.program.val, self.program.batch_size, ROWS, self.device)
+        return gathered(self.program.val, self.program.batch_size, ROWS, self.device)
 
     @cached_property
     def scored(self) -> tuple[Sample, Sample | None]:
@@ -83,11 +84,11 @@ class Subject:
     def _scored(self, data: Any, most: int) -> Sample:
         if self.program.step is not None:
             with suppress(Exception):  # a step that calls its model with several things
-                return Spied(self.fresh(), data, most, self.device)
+                return spied(self.fresh(), data, most, self.device)
         try:
-            return Gathered(data, self.program.batch_size, most, self.device)
+            return gathered(data, self.program.batch_size, most, self.device)
         except Exception:  # batches of a form of their own, or a dataset that breaks
-            return Nothing()
+            return nothing()
 
     @cached_property
     def scoring(self) -> float:
@@ -179,8 +180,14 @@ class Subject:
         known = [self.__dict__.get("opening"), self._slower, self.__dict__.get("whole")]
         return [run for run in known if run is not None]
 
-    def rehearse(self, cure: Cure | None = None, **how: Any) -> Rehearsal:
-        """Train a copy, cured or not; arguments of ``rehearsal.rehearse``: ``steps``, ``share``, ``looks`` …"""
+    def rehearse(self, cure: Cure | None = None, *, again: int = 0, **how: Any) -> Rehearsal:
+        """Train a copy, cured or not.
+
+        Args:
+            cure: applied first.
+            again: another order of the samples for each.
+            how: arguments of ``rehearsal.rehearse``: ``steps``, ``share``, ``looks`` …
+        """
         program = self.fresh() if cure is None else self._applied(cure)
         if cure is not None:
             other = replace(self.program, train=program.train, val=program.val)
@@ -188,7 +195,7 @@ class Subject:
             scored = self.scored if same else Subject(other, self.meter).scored
         else:
             scored = self.scored
-        run = rehearse(program, self.task, self.meter, parts=scored, seed=self.seed, **how)
+        run = rehearse(program, self.task, self.meter, parts=scored, seed=self.seed + AGAIN * again, **how)
         if self.large:
             run.model = None
         return run

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainwell.clinic.cure import Cure
@@ -84,6 +84,26 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
         if suspicion.prior < LIKELY or best.gain >= enough or not failed:
             break
     return best
+
+
+def affords_repetition(subject: Subject, trial: Trial) -> bool:
+    """Whether passes are left to rehearse a trial, and what it was compared with, once more."""
+    if not trial.how:
+        return False
+    return subject.meter.left >= trial.how["steps"] + trial.before.how["steps"] + 2 * subject.scoring
+
+
+def repeated(subject: Subject, trial: Trial, turn: int) -> Trial:
+    """The trial with its gain averaged over another draw of the order of the samples, with and without the cure.
+
+    Args:
+        subject: the program so far.
+        trial: that came out close to what is asked.
+        turn: 1 for the first repetition.
+    """
+    own = subject.rehearse(None, again=turn, **trial.before.how)
+    run = subject.rehearse(trial.cure, again=turn, **trial.how)
+    return replace(trial, gain=(turn * trial.gain + gain_of(trial.suspicion.code, own, run)) / (turn + 1))
 
 
 def _compared(subject: Subject, suspicion: Suspicion, level: Level) -> Level:

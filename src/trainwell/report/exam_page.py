@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainwell.report.curves import log_scale, scale_axis, whole_ticks
-from trainwell.report.drawing import FIRST, SECOND, VARIABLES, Drawing, draw
+from trainwell.report.drawing import FIRST, INK, SECOND, VARIABLES, Drawing, draw
 from trainwell.report.page import fill, write_page
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def drawings(found: Mapping[str, Any]) -> list[Drawing]:
             signal,
             "Before the first step, of a random direction of the output.",
         ),
+        _spectra(found["spectra"]),
     ]
     return [drawing for drawing in made if drawing is not None]
 
@@ -129,6 +130,37 @@ def _by_layer(title: str, name: str, signal: Mapping[str, Any], note: str) -> Dr
     notes = [note, "Dashed: what theory predicts." if theory else "Theory cannot follow this net."]
     notes += ["Logarithmic axis."] if logarithmic else []
     return Drawing(title, draw(f"exam-{name}", paint), tuple(legend), " ".join(notes))
+
+
+def _spectra(spectra: Mapping[str, Any]) -> Drawing | None:
+    parts = {part: told for part, told in spectra.items() if told is not None}
+    if not parts:
+        return None
+    columns = {part: [_floats(values) for values in told["values"]] for part, told in parts.items()}
+    top = max(float(np.nanmax(values)) for column in columns.values() for values in column)
+    if not top > 0:
+        return None
+    shift = 0.16 if len(parts) > 1 else 0.0
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        for part, told in parts.items():
+            aside = shift if part == "after" else -shift
+            for layer, (values, edges) in enumerate(zip(columns[part], told["edges"], strict=True), 1):
+                axes.plot(np.full(len(values), layer + aside), values, "_", color=COLOURS[part], alpha=0.6)
+                reach = [layer + aside - 0.12, layer + aside + 0.12]
+                for edge in edges:
+                    axes.plot(reach, [edge, edge], color=INK, linewidth=1.1)
+        axes.set_xlabel("layer with a weight matrix")
+        axes.set_ylim(bottom=0.0)
+        whole_ticks(axes)
+
+    legend = tuple((VARIABLES[COLOURS[part]], WORDS[part]) for part in parts)
+    note = (
+        "Before the first step; a dash a value. Dark lines: the edges between which the values of independent weights "
+        "of the same size lie (Marchenko and Pastur). Rows that are alike have one large value and zeros."
+    )
+    return Drawing("Singular values of each layer's weights", draw("exam-spectra", paint), legend, note)
 
 
 def _floats(values: Sequence[float | None]) -> Floats:

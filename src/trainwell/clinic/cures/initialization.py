@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.cure import Change, Cure
-from trainwell.clinic.rehearsal import Sample
+from trainwell.clinic.sampling import gathered
 from trainwell.clinic.subject import Subject
 from trainwell.init.application import apply_
 from trainwell.nn.operations import OPAQUE, kind_of
@@ -76,7 +76,7 @@ def redraw_(
     orthogonal: bool = False,
 ) -> None:
     """Draw weights anew in place; see :func:`redraw`. Torch's global generator stays as it was."""
-    example = Sample(program.train, program.batch_size, 2).x if program.step is None else None
+    example = gathered(program.train, program.batch_size, 2).x if program.step is None else None
     kept = {} if paths is None else {
         p: p.detach().clone() for name, p in model.named_parameters() if not _below(name, paths)
     }  # fmt: skip

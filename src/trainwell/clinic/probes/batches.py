@@ -59,7 +59,8 @@ def _size(subject: Subject, *, noisy: bool) -> Iterator[Suspicion]:
     elif size <= 2 < n and not noisy:
         yield Suspicion(
             "batch-size-extreme", "batch_size", f"A batch of {size} makes every step mostly noise.",
-            {"batch size": size, "steps": steps}, prior=0.3, cures=(set_field(subject, "batch_size", USUAL),),
+            {"batch size": size, "steps": steps}, prior=0.3,
+            cures=(set_field(subject, "batch_size", USUAL, steps=size / USUAL),),
         )  # fmt: skip
 
 

@@ -48,14 +48,14 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         yield Suspicion(
             "overfitting", "epochs",
             f"{epochs} epochs are enough to learn samples by heart: on a few of them the validation score falls by "
-            f"{100 * memorized:.0f} points after its best.", evidence, prior=0.8, gain=memorized / 2, cures=cures,
+            f"{100 * memorized:.0f} points after its best.", evidence, prior=0.6, gain=memorized / 2, cures=cures,
         )  # fmt: skip
     elif gap > GAP and fall > FALL:
         yield Suspicion(
             "overfitting", "epochs",
             f"Over {epochs} epochs the training score rises {100 * gap:.0f} points above the validation score, which "
             f"falls by {100 * fall:.0f} points after its best.", evidence,
-            prior=0.6, gain=fall * min(2.0, covered**-0.5), cures=cures,  # the rest of the training goes on falling
+            prior=0.5, gain=fall * min(2.0, covered**-0.5), cures=cures,  # the rest of the training goes on falling
         )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from trainwell.clinic.cures.activations import insert_activations
-from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.finding import NOTABLE, Suspicion
+from trainwell.clinic.readout import Readout, read_out
 from trainwell.clinic.subject import Subject
 from trainwell.theory.chain import Chain, Layer
 
@@ -38,13 +39,34 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     names = f"{calls[first]} and {calls[second]}"
     more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
     whole = "The whole net is linear: " if linear else ""
+    said = f"{whole}Between {names}{more} is no nonlinearity: together they are one linear layer."
+    evidence: dict[str, float | str | bool] = {
+        "pairs": len(found), "layers with weights": len(chain.of_kind("linear", "conv")), "whole net linear": linear,
+    }  # fmt: skip
+    limit = _limit(subject) if linear else None
+    if limit is not None and limit.nonlinear - limit.linear > NOTABLE:
+        said += (
+            f" No linear map of these inputs scores above {limit.linear:.2f}, a nonlinear one {limit.nonlinear:.2f}."
+        )
+        evidence |= {"best linear map": limit.linear, "nonlinear features": limit.nonlinear}
+    else:
+        limit = None
     yield Suspicion(
-        "missing-nonlinearity", calls[second],
-        f"{whole}Between {names}{more} is no nonlinearity: together they are one linear layer.",
-        {"pairs": len(found), "layers with weights": len(chain.of_kind("linear", "conv")), "whole net linear": linear},
-        prior=ALL_LINEAR if linear else SOME_LINEAR,
+        "missing-nonlinearity", calls[second], said, evidence, prior=ALL_LINEAR if linear else SOME_LINEAR,
+        gain=None if limit is None else limit.nonlinear - limit.linear,
         cures=(insert_activations(subject, list(dict.fromkeys(behind))),) if behind else (),
     )  # fmt: skip
+
+
+def _limit(subject: Subject) -> Readout | None:
+    """How well a linear map of the inputs can do; None where that cannot be told, or the inputs are the targets."""
+    try:
+        train, val = subject.train, subject.val
+        if val is None or val.x is val.y or val.x.shape == val.y.shape:
+            return None
+        return read_out((train.x, train.y), (val.x, val.y), subject.task, seed=subject.seed)
+    except Exception:  # inputs or targets that are no such tensors
+        return None
 
 
 def pairs(chain: Chain) -> list[tuple[int, int, int]]:

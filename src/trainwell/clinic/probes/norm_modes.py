@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.clinic.cures.modules import set_norm_momentum
@@ -9,7 +10,8 @@ from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "structure", 0.0
-LEFT = 0.2  # share of the initial running statistics that is still there at the end
+LEFT, ALL = 0.2, 0.9  # share of the initial running statistics that is still there at the end
+COSTS = 0.1  # of the score, where evaluation normalizes by statistics that are no data's
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -24,9 +26,18 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     for found, word in ((slow, "hardly leave their start"), (hasty, "are those of the last batch")):
         if found:
             where, momentum = next(iter(found.items()))
+            left = (1 - momentum) ** subject.steps
+            never = left > ALL and _untouched(subject, where)
             yield Suspicion(
                 "bn-train-eval-mismatch", where,
                 f"With momentum {momentum:g} the running statistics of {where} {word}: evaluation is not training.",
-                {"momentum": momentum, "share of the start left": (1 - momentum) ** subject.steps}, prior=0.7,
-                cures=(set_norm_momentum(found),),
+                {"momentum": momentum, "share of the start left": left}, prior=0.7,
+                certain=never, loss=COSTS if never else 0.0, cures=(set_norm_momentum(found),),
             )  # fmt: skip
+
+
+def _untouched(subject: Subject, path: str) -> bool:
+    """Whether the running statistics are 0 and 1: nobody has put there those of a training before."""
+    norm = subject.program.model.get_submodule(path)
+    mean, variance = norm.running_mean, norm.running_var
+    return isinstance(mean, Tensor) and isinstance(variance, Tensor) and bool((mean == 0).all() & (variance == 1).all())

@@ -8,10 +8,11 @@ from torch.optim import SGD, AdamW
 from trainwell.clinic.cures.settings import set_betas, set_option
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
+from trainwell.clinic.trials import STUCK
 
 PHASE, COST = "training", 0.0
 LONG = 0.95  # momentum that sums more than twenty gradients
-SHRUNK = 2.0  # the weights' logarithm: decay alone leaves e⁻² of them
+SHRUNK, NOTHING = 2.0, 20.0  # the weights' logarithm: decay alone leaves e⁻² of them; nothing
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -34,6 +35,12 @@ def _momentum(subject: Subject) -> Iterator[Suspicion]:
     )  # fmt: skip
 
 
+def _pulls_to_zero(subject: Subject, shrinks: float) -> bool:
+    """Whether decay would leave nothing of the weights in a training that learns nothing of its samples."""
+    whole = subject.whole
+    return math.isfinite(shrinks) and shrinks > NOTHING and whole.finite and 1.0 - whole.train_score > STUCK
+
+
 def _decay(subject: Subject) -> Iterator[Suspicion]:
     group = subject.optimizer.param_groups[0]
     decay = float(group.get("weight_decay") or 0.0)
@@ -51,6 +58,6 @@ def _decay(subject: Subject) -> Iterator[Suspicion]:
     numbers = {"weight decay": decay, "share of the weights it leaves": math.exp(-shrinks)}
     yield Suspicion(
         "weight-decay-too-high", "optimizer.weight_decay", f"The weight decay is {decay:g}{told}.",
-        numbers, prior=0.6 if shrinks > 3 * SHRUNK else 0.35,
+        numbers, prior=0.9 if _pulls_to_zero(subject, shrinks) else 0.6 if shrinks > 3 * SHRUNK else 0.35,
         cures=(set_option(subject, "weight_decay", decay / 100 if decay <= 1 else 1e-3),),
     )  # fmt: skip

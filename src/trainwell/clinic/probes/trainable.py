@@ -97,7 +97,7 @@ def _unused(subject: Subject) -> Iterator[Suspicion]:
         "unused-parameters", next(iter(unused)),
         f"{_these(unused)} ({share:.0%} of the weights) take no part in the loss: they get no gradient.",
         {"tensors": len(unused), "share of the weights": round(share, 3)},
-        prior=0.3 if cures else 0.05, cures=cures,
+        prior=(SOME if share > EDGES[0] else FEW) if cures else 0.05, cures=cures,
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Each ReLU layer of width d multiplies ‖h‖² by an independent random factor of mean 1, (2/d) χ²_K with K ~ Bin(d, ½),
 so that Var ln‖h_L‖² = L v(d), v(d) = E ψ'(K/2) + Var ψ(K/2) = 5/d + O(1/d²). The mean is kept, yet the typical net
-shrinks, and the ratio of moments grows as (1 + 5/d)^L: the constant in the exponent is 5.
+shrinks, and the ratio of moments grows as (1 + 5/d)^L: the constant in the exponent is 5. K = 0, a dead net whose
+logarithm is −∞, has the probability 2^−d a layer (one net of 50 000 at d = 20, L = 20) and is left out on both sides.
 
 Decks: T
 Control: orthogonal linear layers, which keep every norm.
@@ -56,9 +57,10 @@ def measure(setting: Setting, cause: bool) -> Measured:
 
 
 def _logs(width: int, setting: Setting, cause: bool) -> Array:
-    """ln of every layer's factor on ‖h‖², shape (nets, depth)."""
+    """ln of every layer's factor on ‖h‖², shape (nets, depth), of the nets in which no layer is all zeros."""
     if cause:
-        return np.log(relu_factors(width, max(DEPTHS), setting.nets, 2 / width, setting.seed + width))
+        factors = relu_factors(width, max(DEPTHS), setting.nets, 2 / width, setting.seed + width)
+        return np.log(factors[(factors > 0).all(1)])
     generator = torch.Generator().manual_seed(setting.seed + width)
     h = torch.randn(20, width, 1, generator=generator, dtype=torch.float64)
     found = np.empty((20, max(DEPTHS)))
