@@ -140,6 +140,8 @@ def expected(loss: Any, output: Tensor, dtype: torch.dtype = torch.float32) -> t
         return False, _of_numbers(loss, z, (torch.rand(shape, generator=generator) < 0.5).to(z))
     t = (torch.rand(shape, generator=generator) < 0.5).to(z)
     found = _of_numbers(loss, z, t)
+    if not found and output.dim() > 1:  # a loss that shapes targets (n,) itself
+        found = _of_numbers(lambda answer, target: loss(answer, target.flatten().to(dtype)), z, t)
     if not found:
         zeros = torch.zeros((n, *output.shape[2:]), dtype=torch.long, device=output.device)
         nothing = _value(loss, z, t if output.dim() > 1 else zeros)

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.settings import stretch_schedule
 from trainwell.clinic.excerpt import Excerpt, Replay
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.first_step import NO_GRADIENT, NO_TENSOR, FirstStep
@@ -111,7 +112,8 @@ def schedule_ends(subject: Subject) -> Iterator[Suspicion]:
             except Exception as error:
                 text = f"{type(error).__name__}: {error}"
                 message = f"The schedule ends after {step} steps and raises then, but the training has {subject.steps}."
-                yield crash("scheduler", message, text, [])
+                cures = [stretch_schedule(subject, step)] if step > 1 and subject.steps <= LOOKED else []
+                yield crash("scheduler", message, text, cures)
                 return
 
 

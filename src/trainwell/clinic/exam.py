@@ -20,7 +20,8 @@ from trainwell.clinic.finding import INFO, Finding, Suspicion, severity
 from trainwell.clinic.first_step import first_step
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import built, private
-from trainwell.clinic.reasoning import Reasoned, reason
+from trainwell.clinic.reasoned import Reasoned
+from trainwell.clinic.reasoning import reason
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import Trial
 from trainwell.errors import InputError, JobError

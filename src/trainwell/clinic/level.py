@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from torch.optim import Adadelta, Rprop
+
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.finding import NOTABLE
 from trainwell.clinic.rehearsal import Rehearsal
@@ -12,6 +14,8 @@ from trainwell.clinic.subject import OPENING, WHOLE, Subject
 WELL = 0.93  # score of both parts from which the whole rehearsal needs no other beside it
 CAUTIOUS = 3.0  # factor from which a rehearsal that fails is tried again more slowly
 FAST, HURRIED = 10.0, 0.1  # times the program's pace from which a rehearsal's end is doubtful; by how much a doubling
+SELF_PACED = (Adadelta, Rprop)  # they find the size of their steps step by step, whatever the rate
+SLOW_STARTING = 0.25
 ALIKE = 0.05  # scores that chance alone may order
 
 
@@ -57,7 +61,9 @@ def level_of(subject: Subject, *, slower: bool = True) -> Level:
     if slower and affordable and whole.factor > CAUTIOUS and failed:
         share = 1 / math.sqrt(whole.factor)
         levels.append(Level(subject.slower(share), {**how, "share": share}))
-    return max(levels, key=lambda level: (level.run.finite, level.score + level.run.train_score))
+    best = max(levels, key=lambda level: (level.run.finite, level.score + level.run.train_score))
+    gained = best.score + best.run.train_score - whole.score - whole.train_score
+    return levels[0] if whole.finite and gained <= ALIKE else best
 
 
 def affords_level(subject: Subject) -> bool:
@@ -94,5 +100,7 @@ def needed(subject: Subject, level: Level, prior: float = 0.5, *, apart: bool = 
     errors = min(2.0, max(0.0, 2.25 - 2.5 * prior))
     share = level.how["share"]
     hurried = share > 0.0 and not apart
+    if hurried and isinstance(subject.optimizer, SELF_PACED):
+        return SLOW_STARTING + errors * math.sqrt(score * (1 - score) / len(part.y))
     hurry = HURRIED * max(0.0, math.log2(level.run.factor / share / FAST)) if hurried else 0.0
     return NOTABLE + errors * math.sqrt(score * (1 - score) / len(part.y)) + hurry

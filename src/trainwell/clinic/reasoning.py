@@ -8,75 +8,21 @@ do together.
 """
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from trainwell.clinic.choosing import best_of, plainly_needed
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.finding import NOTABLE, Suspicion
-from trainwell.clinic.level import ALIKE, WELL, Level, affords_level, affords_round, level_of, needed
+from trainwell.clinic.level import Level, affords_level, affords_round, level_of
 from trainwell.clinic.probing import likeliest_first, suspicions
-from trainwell.clinic.rehearsal import GOOD, Rehearsal
+from trainwell.clinic.reasoned import Reasoned
+from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.trials import (
-    GENERALIZING,
-    LIKELY,
-    STRONG,
-    STUCK,
-    Trial,
-    affords_repetition,
-    gain_of,
-    repeated,
-    tried,
-)
+from trainwell.clinic.trials import LIKELY, STRONG, Trial, gain_of
+from trainwell.clinic.trying import LENGTH, MUCH, confirmed, of_our_making, try_cures
 
-UNLIKELY = 0.1  # prior below which a suspicion is not tried
-HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
-SOME, MUCH = 0.2, 0.3  # room from which a trial of both is worth it; from which what was not tried may be named
-PLAIN = 0.85  # prior of what is taken then even where no rehearsal shows that it helps
 ROUNDS = 5
-LENGTH = frozenset(["too-few-epochs", "overfitting"])  # of the training
-CLOSE, REPEATED = 0.03, 2  # gain beside what is asked from which a trial is repeated, so often at most
-
-
-@dataclass
-class Reasoned:
-    """What came of it.
-
-    Attributes:
-        given: the program as it was given.
-        subject: the program with all their cures.
-        accepted: causes with the cure that won, in the order they were found.
-        suspected: all that was suspected of the program as given, the likeliest first.
-        remaining: what is still suspected of the cured one.
-        trials: all cures tried.
-        failed: cures that could not be applied, and why.
-        hopeless: codes of defects that no cure fits.
-        level: of the program as given; None where it does not run.
-        cured: of the cured one.
-    """
-
-    given: Subject
-    subject: Subject
-    accepted: list[Trial] = field(default_factory=list)
-    suspected: list[Suspicion] = field(default_factory=list)
-    remaining: list[Suspicion] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    hopeless: set[str] = field(default_factory=set)
-    level: Level | None = None
-    cured: Level | None = None
-
-    def see(self, seen: list[Suspicion]) -> None:
-        """Note what is suspected now, and add what is new."""
-        self.remaining = seen
-        first = {one.code: one for one in reversed([*self.suspected, *seen])}  # the likeliest of each code
-        known = {old.code for old in self.suspected}
-        self.suspected += [one for code, one in reversed(first.items()) if code not in known]
-
-    def accept(self, trials: list[Trial]) -> None:
-        """Take these cures, one after the other."""
-        self.accepted += trials
-        for trial in trials:
-            self.subject = self.subject.cured(trial.cure)
+LATE_STRONG = 0.75  # prior of what only the training shows from which it is named untried
 
 
 def reason(subject: Subject) -> Reasoned:
@@ -101,8 +47,8 @@ def reason(subject: Subject) -> Reasoned:
         if turn == 0 or sure:
             found.see(seen)
         found.remaining = seen
-        trials = [] if sure else _confirmed(found, _tried(found, seen, level))
-        best = _best(found, trials, level) or _plain(found, trials, level)
+        trials = [] if sure else confirmed(found, try_cures(found, seen, level))
+        best = best_of(found, trials, level) or plainly_needed(found, trials, level)
         if not sure and not best:
             break
         if sure:
@@ -195,151 +141,19 @@ def _fitting(found: Reasoned, suspicion: Suspicion) -> Cure | None:
     return None
 
 
-def _tried(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
-    """Try the first cures of the likeliest suspicions, for as long as passes are left."""
-    trials, own = list[Trial](), _of_our_making(found)
-    for suspicion in seen:
-        if suspicion.prior < UNLIKELY or not suspicion.cures or suspicion.code in own:
-            continue
-        enough = _enough(found.subject, level, suspicion)
-        if suspicion.guessed and (found.accepted or any(t.gain >= enough for t in trials)):
-            continue
-        if suspicion.gain is not None:
-            trials.append(Trial(suspicion, suspicion.cures[0], level, level.run, suspicion.gain))
-            found.trials.append(trials[-1])
-            continue
-        if level.room < NOTABLE and suspicion.code not in GENERALIZING:
-            continue
-        if _settled(trials, suspicion, enough) or _explained(found, trials, suspicion):
-            continue
-        for cure in suspicion.cures:
-            trial = _trial(found, suspicion, cure, level, enough)
-            if trial is not None:
-                trials.append(trial)
-                if trial.gain >= enough:
-                    break
-        pair = [t for t in trials if t.suspicion.prior >= LIKELY and t.suspicion.gain is None]
-        firsts = list({t.suspicion.code: t for t in reversed(pair)}.values())[::-1]
-        if (
-            len(firsts) == 2
-            and not _same_matter(firsts)
-            and level.room >= SOME
-            and max(t.gain for t in trials) < enough
-        ):
-            trials += _pair(found, firsts, level, enough)
-    return trials
-
-
-def _of_our_making(found: Reasoned) -> frozenset[str]:
-    """What a cure that was taken brings about: one that changes how long the training is makes it too long or short."""
-    changed = any(trial.cure.steps != 1.0 or trial.suspicion.code in LENGTH for trial in found.accepted)
-    return LENGTH if changed else frozenset()
-
-
-def _confirmed(found: Reasoned, trials: list[Trial]) -> list[Trial]:
-    """The trials; where the best comes out close to what is asked, it is repeated while passes are left."""
-
-    def beyond(trial: Trial) -> float:
-        return trial.gain - _enough(found.subject, trial.before, trial.suspicion)
-
-    for turn in range(1, REPEATED + 1):
-        own = [t for t in trials if t.suspicion.gain is None and t.run is not t.before.run]
-        best = max(own, key=beyond, default=None)
-        if best is None or abs(beyond(best)) >= CLOSE or not affords_repetition(found.subject, best):
-            break
-        again = repeated(found.subject, best, turn)
-        trials = [again if t is best else t for t in trials]
-        found.trials = [again if t is best else t for t in found.trials]
-    return trials
-
-
-def _enough(subject: Subject, level: Level, suspicion: Suspicion) -> float:
-    """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck."""
-    apart = suspicion.gain is not None
-    return needed(subject, level, suspicion.prior, apart=apart) + (MUCH if suspicion.guessed else 0.0)
-
-
-def _same_matter(pair: list[Trial]) -> bool:
-    """Whether one of two is what the other brings about."""
-    a, b = (t.suspicion for t in pair)
-    return b.code in a.brings_about or a.code in b.brings_about
-
-
-def _settled(trials: list[Trial], suspicion: Suspicion, enough: float) -> bool:
-    """Whether a cure does so well that nothing else need be tried, but what might be the cause of it."""
-    good = [t for t in trials if t.gain >= enough and min(t.run.train_score, t.run.score) >= WELL]
-    mine = suspicion.brings_about
-    return bool(good) and not any(t.suspicion.code in mine for t in good)
-
-
-def _explained(found: Reasoned, trials: list[Trial], suspicion: Suspicion) -> bool:
-    """Whether a far likelier cause that helps brings it about: if it stays, the next round tries it."""
-    if suspicion.prior >= LIKELY:
-        return False
-    strong = [t for t in trials if t.suspicion.prior >= STRONG and suspicion.code in t.suspicion.brings_about]
-    return any(t.gain >= _enough(found.subject, t.before, t.suspicion) for t in strong)
-
-
-def _trial(found: Reasoned, suspicion: Suspicion, cure: Cure, level: Level, enough: float) -> Trial | None:
-    try:
-        trial = tried(found.subject, suspicion, cure, level, enough)
-    except Exception as error:  # a cure that does not fit this program mends nothing
-        found.failed.append(f"{cure.name}: {type(error).__name__}: {error}")
-        return None
-    if trial is not None:
-        found.trials.append(trial)
-    return trial
-
-
-def _pair(found: Reasoned, firsts: list[Trial], level: Level, enough: float) -> list[Trial]:
-    """Two that gain too little alone, tried together: both are causes where that gains enough."""
-    firsts = sorted(firsts, key=lambda t: t.cure.wraps)  # what names parameters comes before what renames them
-    both = _trial(found, firsts[0].suspicion, together([t.cure for t in firsts]), level, enough)
-    if both is None or both.gain - max(0.0, *(t.gain for t in firsts)) < enough:
-        return []
-    return [replace(both, suspicion=t.suspicion, cure=t.cure) for t in firsts]
-
-
-def _best(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
-    """What to accept: what gains most, of those alike the one that explains others; two that do so together."""
-    good = [t for t in trials if t.gain >= _enough(found.subject, t.before, t.suspicion)]
-    if not good:
-        return []
-    best = max(good, key=lambda t: _worth(t) + 4 * ALIKE * t.suspicion.prior)
-    for other in good:
-        explains = best.suspicion.code in other.suspicion.brings_about
-        share = HALF if other.suspicion.prior >= STRONG else 1.0  # what mends a symptom by force may gain more
-        if explains and _worth(other) >= min(_worth(best) - ALIKE, share * _worth(best)):
-            best = other
-    return [t for t in trials if t is best or (t.run is best.run and best.run is not level.run)]
-
-
-def _plain(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
-    """Where nothing helps a program that does not learn: what all but always costs quality, if it does no harm."""
-    known = [t for t in trials if t.suspicion.prior >= PLAIN and t.run.finite and t.gain > -ALIKE]
-    hurried = needed(found.subject, level, 1.0) > NOTABLE
-    if found.accepted or hurried or level.room < STUCK or not known:
-        return []
-    best = max(known, key=lambda t: (t.suspicion.prior, t.gain))
-    return [replace(best, gain=max(best.gain, NOTABLE))]
-
-
-def _worth(trial: Trial) -> float:
-    """The gain, of which what is won beyond a good score counts little."""
-    reached = [trial.run.train_score, trial.run.score]
-    excess = sum(max(0.0, score - GOOD) for score in reached) / 2
-    return trial.gain - 0.9 * excess
-
-
 def _name_untried(found: Reasoned) -> None:
     """When the passes are used up: what all but always costs quality is taken where much is left to gain."""
-    level = found.cured
+    level = found.cured or found.level
     if level is None or level.room < MUCH:
         return
     explained = {code for t in found.accepted for code in t.suspicion.brings_about}
-    explained |= {t.suspicion.code for t in found.accepted}
-    for suspicion in suspicions(found.subject, "contract", "structure"):
-        if suspicion.prior >= STRONG and suspicion.code not in explained:
+    explained -= LENGTH  # no cure of something else makes a training longer
+    explained |= {t.suspicion.code for t in found.accepted} | of_our_making(found)
+    tried = {t.suspicion.code for t in found.trials[found.before :]}
+    early = suspicions(found.subject, "contract", "structure")
+    for suspicion in [*early, *(s for s in found.remaining if s.prior >= LATE_STRONG and s.gain is None)]:
+        if suspicion.prior >= STRONG and suspicion.code not in explained | tried:
             cure = _fitting(found, suspicion) if suspicion.cures else None
             if cure is not None:
+                explained.add(suspicion.code)
                 found.accept([Trial(suspicion, cure, level, level.run, NOTABLE)])

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainwell.clinic.finding import ERROR, INFO, Finding
-from trainwell.clinic.reasoning import Trial
 from trainwell.clinic.recipe_fields import TOLD, fields_of, is_setting
 from trainwell.clinic.recipe_look import Look
+from trainwell.clinic.trials import Trial
 from trainwell.training.draft import Draft, running
 from trainwell.training.journal import plain
 from trainwell.training.machine import resolve_device, settled

@@ -22,10 +22,12 @@ from trainwell.clinic.exam import findings_of
 from trainwell.clinic.finding import INFO, WARNING, Finding, Suspicion, severity
 from trainwell.clinic.level import Level, level_of, needed
 from trainwell.clinic.probing import suspicions
-from trainwell.clinic.reasoning import UNLIKELY, Reasoned, reason
+from trainwell.clinic.reasoned import Reasoned
+from trainwell.clinic.reasoning import reason
 from trainwell.clinic.recipe_fields import fields_of
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import OPENING, WHOLE
+from trainwell.clinic.trying import UNLIKELY
 from trainwell.errors import InputError, JobError
 from trainwell.training.draft import Draft
 from trainwell.training.state import Teller

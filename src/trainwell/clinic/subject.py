@@ -168,6 +168,11 @@ class Subject:
         """The whole training in few steps."""
         return self.rehearse(steps=round(WHOLE * self.effort), share=1.0, looks=2)
 
+    @cached_property
+    def longer(self) -> Rehearsal:
+        """Twice as many first steps as the opening's, as they are: whether the training goes on or has come to rest."""
+        return self.rehearse(steps=round(2 * OPENING * self.effort), share=0.0, looks=2)
+
     def slower(self, share: float) -> Rehearsal:
         """As much of the whole training as is stable in as few steps; made once."""
         if self._slower is None:

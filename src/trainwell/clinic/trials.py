@@ -5,23 +5,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
 from trainwell.clinic.rehearsal import Rehearsal
-from trainwell.clinic.subject import Subject
+from trainwell.clinic.subject import OPENING, WHOLE, Subject
 
 LIKELY = 0.45  # prior from which a cure is given a second rehearsal, at another pace
 STRONG = 0.7  # prior from which that is worth the last passes, and a suspicion is named untried when there are none
 FORESEEN = 2.0  # passes of probes that look again
 STUCK = 0.5  # room from which a program's own whole rehearsal is one that learned next to nothing
+REST, RESTING = 30, 0.05  # steps that show it; share of the first loss that the last third of them brings
+OVERSHOT = frozenset(["lr-too-high", "momentum-too-high"])
 GENERALIZING = frozenset(
     ["overfitting", "class-imbalance", "train-val-leak", "duplicate-samples", "bn-train-eval-mismatch"]
 )
 # What shows over the whole training alone.
 LATE = frozenset(
-    ["too-few-epochs", "lr-too-low", "overfitting", "batch-size-extreme", "momentum-too-high", "weight-decay-too-high"]
+    [
+        "too-few-epochs",
+        "lr-too-low",
+        "overfitting",
+        "batch-size-extreme",
+        "momentum-too-high",
+        "weight-decay-too-high",
+        "unused-parameters",
+    ]
 )
 
 
@@ -107,11 +119,31 @@ def repeated(subject: Subject, trial: Trial, turn: int) -> Trial:
 
 
 def _compared(subject: Subject, suspicion: Suspicion, level: Level) -> Level:
-    """What shows late is compared over the whole training, not over its opening."""
+    """What shows late is compared over the whole training, not over its opening; steps that are too long with a program
+    that has come to rest at its own pace, as shorter ones, which are slower at first, bear a faster one.
+    """
+    if suspicion.code in OVERSHOT and suspicion.prior >= LIKELY and level.how["share"] == 0.0 and _rests(subject):
+        return Level(subject.longer, {"steps": subject.whole.steps, "share": 1.0})
     late = suspicion.code in LATE or (suspicion.code == "lr-too-high" and subject.program.scheduler is not None)
     if late and level.how["share"] == 0.0 and subject.whole.finite:
         return Level(subject.whole, {"steps": subject.whole.steps, "share": 1.0})
     return level
+
+
+def _rests(subject: Subject) -> bool:
+    """Whether the loss of a program without a schedule does not fall, or no more, if that can be afforded."""
+    known = "longer" in vars(subject)
+    cost = 0.0 if known else 2 * (OPENING * subject.effort + subject.scoring)
+    whole = WHOLE * subject.effort + subject.scoring
+    if subject.program.scheduler is not None or subject.meter.left < cost + whole:
+        return False
+    run = subject.longer
+    if not run.finite or len(run.losses) < REST:
+        return False
+    losses = np.array(run.losses)
+    third, start = len(losses) // 3, abs(float(losses[:3].mean()))
+    middle, end = float(losses[third : 2 * third].mean()), float(losses[-third:].mean())
+    return end > losses[:3].mean() - RESTING * start or middle - end < RESTING * start
 
 
 def _paces(suspicion: Suspicion, cure: Cure, level: Level) -> Iterator[dict[str, Any]]:

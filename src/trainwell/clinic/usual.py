@@ -1,18 +1,20 @@
 """What is usual: the rate of an optimizer and the steps of a training, by which "too low" is told from "too short".
 
 Ten times the rate and ten times the epochs are the same to gradient flow; which of the two a program lacks only
-convention can say. The rates are the defaults of the papers (Adam: Kingma & Ba 2015; RMSprop: Hinton 2012), for SGD
-torch's examples': 0.1 without momentum, and 1 − μ as much with momentum μ, which sums 1/(1 − μ) gradients.
+convention can say. The rates are the defaults of the papers (Adam: Kingma & Ba 2015; RMSprop: Hinton 2012; Adadelta:
+Zeiler 2012), for SGD torch's examples': 0.1 without momentum, and 1 − μ as much with momentum μ, which sums 1/(1 − μ)
+gradients.
 """
 
 import math
 
-from torch.optim import SGD, Adagrad, Optimizer
+from torch.optim import SGD, Adadelta, Adagrad, Optimizer, Rprop
 
 from trainwell.clinic.subject import Subject
 
 STEPS = 500  # a small program's; of the suite's healthy ones most take 300 to 1000
-PLAIN, ADAGRAD, ADAPTIVE = 0.1, 0.01, 1e-3
+PLAIN, ADAPTIVE = 0.1, 1e-3
+OTHERS: tuple[tuple[type[Optimizer], float], ...] = ((Adadelta, 1.0), (Adagrad, 0.01), (Rprop, 0.01))
 
 
 def usual_rate(optimizer: Optimizer) -> float:
@@ -20,7 +22,7 @@ def usual_rate(optimizer: Optimizer) -> float:
     group = optimizer.param_groups[0]
     if isinstance(optimizer, SGD) or ("momentum" in group and "alpha" not in group and "betas" not in group):
         return PLAIN * (1.0 - min(0.99, float(group.get("momentum") or 0.0)))
-    return ADAGRAD if isinstance(optimizer, Adagrad) else ADAPTIVE
+    return next((rate for kind, rate in OTHERS if isinstance(optimizer, kind)), ADAPTIVE)
 
 
 def mean_rate(subject: Subject) -> float:
@@ -41,3 +43,17 @@ def rate_lacks(subject: Subject) -> float:
 def steps_lack(subject: Subject) -> float:
     """log₁₀ of the usual number of steps over the program's."""
     return math.log10(STEPS / max(1, subject.steps))
+
+
+def total_motion(subject: Subject) -> float:
+    """At most how far all steps move the weights, over their size: Σ η |∇L| / (1 − μ) / |w|; inf for other than SGD.
+
+    Adaptive methods move by the rate, whatever the gradient.
+    """
+    group = subject.optimizer.param_groups[0]
+    norms = [norm for norm in subject.opening.norms if math.isfinite(norm)]
+    if type(subject.optimizer) is not SGD or not norms:
+        return math.inf
+    size = math.sqrt(sum(float(p.detach().square().sum()) for p in subject.program.model.parameters()))
+    step = mean_rate(subject) * max(norms) / (1.0 - min(0.99, float(group.get("momentum") or 0.0)))
+    return subject.steps * step / max(size, 1e-30)

@@ -40,6 +40,8 @@ class Rebuilt:
     def __init__(self, optimizer: Optimizer, model: nn.Module) -> None:
         names = {id(p): name for name, p in model.named_parameters()}
         self.known = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        given = [p for group in optimizer.param_groups for p in group["params"]]
+        self.strangers = [tuple(p.shape) for p in given if id(p) not in names]  # shapes of what is not the model's
         self.make: Any = type(optimizer)
         self.groups: list[dict[str, Any]] = [
             {

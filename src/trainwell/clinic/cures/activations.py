@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.cures.initialization import drawn_anew, redraw_
+from trainwell.clinic.cures.standing_in import StandsIn
 from trainwell.clinic.cures.surgery import replace_module
 from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import FUNCTIONS, canonical_name
@@ -22,7 +23,14 @@ from trainwell.theory.chain import Chain, Layer
 from trainwell.training.program import Program
 
 INSTEAD = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
-_FUNCTIONS = {"relu": F.relu, "leaky_relu": F.leaky_relu, "gelu": F.gelu}
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+NOTHING = "identity"
+_FUNCTIONS = {"relu": F.relu, "leaky_relu": F.leaky_relu, "gelu": F.gelu, NOTHING: _as_it_is}
 _PASSES_ON = ("norm", "dropout", "pool", "flatten", "scale")
 
 
@@ -41,6 +49,26 @@ def insert_activations(subject: Subject, paths: list[str]) -> Cure:
         for path in paths
     )
     return Cure(f"nn.ReLU() behind {', '.join(paths)}", changes, apply)
+
+
+class Bent(StandsIn):
+    """A layer of a step written by hand, with a tanh behind it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x))
+
+
+def bend_steps(subject: Subject, paths: list[str]) -> Cure:
+    """Put a tanh behind layers that are called step by step."""
+
+    def apply(program: Program) -> Program:
+        model = program.model
+        for path in paths:
+            model = replace_module(model, path, Bent)
+        return replace(program, model=model)
+
+    changes = tuple(Change(f"model.{path}", f"{path}(h)", f"torch.tanh({path}(h))") for path in paths)
+    return Cure(f"torch.tanh of {', '.join(paths)}", changes, apply)
 
 
 def exchange_activations(subject: Subject, names: Iterable[str], instead: str = "relu", *, redraw: bool = True) -> Cure:
@@ -118,13 +146,25 @@ def _to_weights(chain: Chain, readers: dict[int, list[int]], place: int) -> bool
     return found
 
 
+def leave_out_call(subject: Subject, layer: Layer) -> Cure:
+    """Without one call of an activation function in the model's ``forward``."""
+    calls = [other for other in subject.chain.layers if other.kind == "activation"]
+    place = next(i for i, other in enumerate(calls) if other is layer)
+
+    def apply(program: Program) -> Program:
+        return replace(program, model=Exchanged(program.model, (place,), NOTHING))
+
+    change = Change(f"model.{layer.path}", f"{layer.name} of the output", "the output itself")
+    return Cure(f"take the last {layer.name} away", (change, Change("model", "model", "without that call")), apply)
+
+
 class Exchanged(nn.Module):
     """A model in which some calls of activation functions are of another function.
 
     Args:
         model: whose ``forward`` calls them.
         places: numbers of the calls, counted over all activations, modules too, in the order in which they run.
-        instead: ``relu``, ``leaky_relu`` or ``gelu``.
+        instead: ``relu``, ``leaky_relu``, ``gelu`` or ``identity``.
     """
 
     def __init__(self, model: nn.Module, places: tuple[int, ...], instead: str) -> None:

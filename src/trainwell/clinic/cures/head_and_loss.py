@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.activations import leave_out_call
 from trainwell.clinic.subject import Subject
 from trainwell.theory.chain import Layer
 from trainwell.training.program import Program
@@ -154,8 +155,17 @@ def replace_module(subject: Subject, path: str, module: nn.Module, name: str) ->
     return Cure(name, (Change(f"model.{path}", f"nn.{before!r}", f"nn.{module!r}"),), apply)
 
 
+def removable(subject: Subject, layer: Layer | None) -> bool:
+    """Whether this is an activation that can be taken away: a module that runs once, or a call in ``forward``."""
+    if layer is None or layer.kind != "activation":
+        return False
+    return layer.path.endswith("()") or editable(subject, layer)
+
+
 def without(subject: Subject, layer: Layer) -> Cure:
     """Take the last activation away."""
+    if layer.path.endswith("()"):
+        return leave_out_call(subject, layer)
     return replace_module(subject, layer.path, nn.Identity(), f"take the last {layer.name} away")
 
 

@@ -34,6 +34,29 @@ def normalize_layers(subject: Subject, paths: list[str]) -> Cure:
     return Cure(f"normalize behind {len(paths)} layers", (*changes, drawn_anew()), apply)
 
 
+def without_running_statistics(subject: Subject, paths: list[str]) -> Cure:
+    """Group normalization in the place of batch normalization: the same in training and evaluation."""
+
+    def apply(program: Program) -> Program:
+        model = program.model
+        for path in paths:
+            model = replace_module(model, path, _grouped)
+        return replace(program, model=model)
+
+    model = subject.program.model
+    changes = tuple(
+        Change(f"model.{path}", str(old := model.get_submodule(path)), str(_grouped(old))) for path in paths
+    )
+    return Cure(f"group normalization in place of {len(paths)} batch normalizations", changes, apply)
+
+
+def _grouped(old: nn.Module) -> nn.Module:
+    channels = int(old.num_features)  # type: ignore[arg-type]
+    groups = next(count for count in (4, 2, 1) if (channels % count == 0 and channels >= 2 * count) or count == 1)
+    made = nn.GroupNorm(groups, channels)
+    return made.to(next(iter([*old.parameters(), *old.buffers()]))).train(old.training)
+
+
 def hidden_layers(subject: Subject) -> list[str]:
     """Paths of the layers with weights that an activation follows, called once, with no normalization in between."""
     chain = subject.chain

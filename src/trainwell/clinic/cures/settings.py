@@ -44,6 +44,19 @@ def _scaled_schedule(subject: Subject, by: float) -> Cure:
     return Cure(word, (change,), apply)
 
 
+def stretch_schedule(subject: Subject, length: int) -> Cure:
+    """A schedule that ends after ``length`` steps, run once over the whole training."""
+    shape, steps = rate_multipliers(subject.program, length), subject.steps
+    places = np.linspace(0, length - 1, steps)
+
+    def apply(program: Program) -> Program:
+        return replace(program, scheduler=Recorded(np.interp(places, np.arange(length), shape)))
+
+    return Cure(
+        "stretch the schedule over the training", (Change("scheduler", f"{length} steps", f"{steps} steps"),), apply
+    )
+
+
 class Recorded:
     """Makes a schedule of recorded factors on the optimizer's rate.
 

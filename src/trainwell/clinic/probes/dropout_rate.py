@@ -1,6 +1,10 @@
-"""Dropout: the probability of its layers."""
+"""Dropout: the probability of its layers, of recurrent and attention layers, and of modules that call its function."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from torch import nn
 
 from trainwell.clinic.cures.modules import set_dropout
 from trainwell.clinic.finding import Suspicion
@@ -8,21 +12,67 @@ from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import kind_of
 
 PHASE, COST = "training", 0.0
-MUCH = 0.5
+MUCH, NEARLY_ALL = 0.5, 0.9
+NAMES = ("p", "dropout", "drop", "dropout_p", "p_drop", "drop_prob", "dropout_rate")  # of a user's module
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Where units are dropped.
+
+    Attributes:
+        name: of the attribute that holds the probability.
+        probability: as it is set.
+        what: is dropped, in words.
+    """
+
+    name: str
+    probability: float
+    what: str
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect layers that drop more than half."""
-    drops = {
-        path: float(module.p)
-        for path, module in subject.program.model.named_modules()
-        if kind_of(module) == "dropout" and isinstance(getattr(module, "p", None), float)
-    }
-    if not drops or max(drops.values()) <= MUCH:
+    drops = dropped(subject)
+    if not drops or max(drop.probability for drop in drops.values()) <= MUCH:
         return
-    where = max(drops, key=lambda path: drops[path])
+    where = max(drops, key=lambda path: (drops[path].probability, drops[path].name == "p"))  # a layer before others
+    most = drops[where].probability
+    above = {path: drop for path, drop in drops.items() if drop.probability > MUCH}
+    names = {path: drop.name for path, drop in above.items()}
+    cure = set_dropout({path: drop.probability for path, drop in above.items()}, names=names)
     yield Suspicion(
-        "dropout-too-high", where, f"{where} drops {100 * drops[where]:.0f} % of its units at every step.",
-        {"probability": drops[where], "layers above a half": sum(p > MUCH for p in drops.values())},
-        prior=0.7 if drops[where] >= 0.75 else 0.35, cures=(set_dropout({p: v for p, v in drops.items() if v > MUCH}),),
+        "dropout-too-high", where, f"{where or 'The model'} drops {100 * most:.0f} % of {drops[where].what} at every "
+        "step.",
+        {"probability": most, "layers above a half": len(above)},
+        prior=0.9 if most >= NEARLY_ALL else 0.7 if most >= 0.75 else 0.35, cures=(cure,),
     )  # fmt: skip
+
+
+def dropped(subject: Subject) -> dict[str, Dropped]:
+    """Path → what is dropped there."""
+    found = dict[str, Dropped]()
+    for path, module in subject.program.model.named_modules():
+        if kind_of(module) == "dropout" and isinstance(getattr(module, "p", None), float):
+            found[path] = Dropped("p", module.p, "its units")
+        elif isinstance(module, nn.RNNBase) and module.num_layers > 1:
+            found[path] = Dropped("dropout", float(module.dropout), "what its layers hand on to each other")
+        elif isinstance(module, nn.MultiheadAttention):
+            found[path] = Dropped("dropout", float(module.dropout), "its attention")
+    with suppress(Exception):  # a net that cannot be traced
+        found |= _called(subject)
+    return found
+
+
+def _called(subject: Subject) -> dict[str, Dropped]:
+    """Modules that call the function and hold one probability, under a usual name."""
+    found = dict[str, Dropped]()
+    for path in {layer.path for layer in subject.chain.layers if layer.kind == "dropout"}:
+        if not path.endswith("()"):
+            continue
+        owner = path.rpartition(".")[0]
+        held = vars(subject.program.model.get_submodule(owner))
+        names = [name for name in NAMES if isinstance(held.get(name), float) and 0.0 < held[name] < 1.0]
+        if len(names) == 1:
+            found[owner] = Dropped(names[0], held[names[0]], "its units")
+    return found

@@ -24,6 +24,10 @@ LEARNED = 0.6  # training score below which nothing was learned by heart
 ROSE = 0.03  # of the training score meanwhile
 LEAST = 0.02  # of the epochs are kept
 LEARNED_BY_HEART = 0.08  # fall of the validation score on few samples
+WELL_ANSWERED = 0.85  # score from which there is little to lose
+RISES = 0.02  # of the score after two fifths of the training: the rest of it brings something
+VERY_MANY, OVERSIZED = 50, 5.0  # epochs; weights a sample
+COSTS = 0.06  # of the score, where more epochs bring nothing
 STEPS, LOOKS = 50, 5
 
 
@@ -32,19 +36,27 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if subject.program.val is None or subject.program.epochs < 4:
         return
     gap, fall, when, covered = fallen(subject)
-    memorized, stop = math.nan, 1 / 6
-    if fall > FALL:
+    memorized, stop, barren = math.nan, 1 / 6, False
+    if gap > GAP and fall > FALL:
         stop = when
     elif subject.program.epochs >= MANY:
         small = Small(subject).run
         if small is not None and small.finite:
             best = max(small.looks, key=lambda look: look[1])
             memorized, stop = best[1] - small.looks[-1][1], best[0] / small.steps / 2
+            barren = small.looks[-1][1] < min(WELL_ANSWERED, small.looks[1][1] + RISES)
     epochs = subject.program.epochs
     shorter = max(1, round(epochs * min(max(stop, LEAST), 0.5)))
     cures = (set_field(subject, "epochs", shorter, factor=shorter / epochs),)
     evidence = {"gap": gap, "fall after the best": fall, "fall on few samples": memorized, "epochs": epochs}
-    if memorized > LEARNED_BY_HEART:
+    if barren and epochs >= VERY_MANY and (each := _weights(subject) / subject.batches.n) >= OVERSIZED:
+        yield Suspicion(
+            "overfitting", "epochs",
+            f"{epochs} epochs with {each:.0f} weights for each sample: on a few samples the validation score is at its "
+            "best early, and more epochs bring nothing but learning by heart.",
+            evidence | {"weights a sample": each}, prior=0.9, gain=max(COSTS, memorized / 2), cures=cures,
+        )  # fmt: skip
+    elif memorized > LEARNED_BY_HEART:
         yield Suspicion(
             "overfitting", "epochs",
             f"{epochs} epochs are enough to learn samples by heart: on a few of them the validation score falls by "
@@ -57,6 +69,10 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             f"falls by {100 * fall:.0f} points after its best.", evidence,
             prior=0.5, gain=fall * min(2.0, covered**-0.5), cures=cures,  # the rest of the training goes on falling
         )  # fmt: skip
+
+
+def _weights(subject: Subject) -> int:
+    return sum(p.numel() for p in subject.program.model.parameters())
 
 
 def fallen(subject: Subject) -> tuple[float, float, float, float]:
@@ -89,7 +105,7 @@ class Small:
     def run(self) -> Rehearsal | None:
         """A rehearsal with several looks at the validation samples, or None where the samples are not in memory."""
         subject, train = self.subject, self.subject.program.train
-        if not isinstance(train, tuple | list) or subject.meter.left < 3 * STEPS + LOOKS * subject.scoring:
+        if not isinstance(train, tuple | list) or subject.meter.left < 2 * STEPS + LOOKS * subject.scoring / 2:
             return None
         n = subject.batches.n
         keep = max(2 * subject.program.batch_size, n * STEPS // max(STEPS, subject.steps))

@@ -25,6 +25,7 @@ from trainwell.clinic.cures.head_and_loss import (
     logit,
     mean_of,
     of_output,
+    removable,
     replace_module,
     without,
 )  # fmt: skip
@@ -69,7 +70,7 @@ def _mismatch(message: str, head: Head, cures: list[Cure], loss: float, *, prior
 
 
 def _removal(subject: Subject, head: Head) -> list[Cure]:
-    return [without(subject, head.last)] if _is_activation(subject, head) and head.last is not None else []
+    return [without(subject, head.last)] if head.last is not None and removable(subject, head.last) else []
 
 
 def _swap(subject: Subject, head: Head, module: nn.Module) -> list[Cure]:

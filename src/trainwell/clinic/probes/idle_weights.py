@@ -6,7 +6,7 @@ parts that no cure is known for: one that can be put to use is tried instead (:m
 
 from collections.abc import Iterator
 
-from trainwell.clinic.cures.connections import use_layer
+from trainwell.clinic.cures.connections import add_positions, use_layer
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.trainable import idle
 from trainwell.clinic.subject import Subject
@@ -20,7 +20,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     unused, share = idle(subject)
     if share < LARGE or subject.whole.good:
         return
-    if any(True for _ in use_layer(subject, unused)):
+    if any(True for _ in (*use_layer(subject, unused), *add_positions(subject, unused))):
         return
     name = next(iter(unused))
     yield Suspicion(

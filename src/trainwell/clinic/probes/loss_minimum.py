@@ -21,6 +21,7 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 0.0
 FAR = (0.0, 10.0, 100.0, 1000.0)  # standard deviations of the targets
+ROWS = 2_000  # samples that are asked one by one where the loss of all is no number
 INSIDE = 1e-3  # how far inside of 0 … 1 a loss of probabilities must be a number
 FALLS = 10.0  # least fall of the loss, in units of its size at the targets, along the way out
 
@@ -41,7 +42,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         loss = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
         state = torch.get_rng_state()
         try:
-            yield from _asked(subject, loss, target, contract.y)
+            broken = list(_of_some_targets(subject, loss, contract))
+            yield from broken or _asked(subject, loss, target, contract.y)
         finally:
             torch.set_rng_state(state)
 
@@ -52,6 +54,31 @@ def _as_answer(contract: Contract) -> Tensor | None:
     if output is None or y is None or not y.is_floating_point() or output.numel() != y.numel():
         return None
     return y.detach().reshape(output.shape).to(output.dtype)
+
+
+def _of_some_targets(subject: Subject, loss: Any, contract: Contract) -> Iterator[Suspicion]:
+    """A loss that is no number for some of the targets, whatever is answered: one that divides by them, say."""
+    y, output = subject.train.y, contract.output
+    if subject.task != "regression" or output is None or y.shape[1:] != output.shape[1:] or len(y) < 2:
+        return
+    spread = float(y.double().std()) or 1.0
+    draw = torch.Generator().manual_seed(0)
+    answers = [(y + spread * torch.randn(y.shape, generator=draw).to(y)).to(output.dtype) for _ in range(3)]
+    whole = [_value(loss, answer, y)[0] for answer in answers]
+    if any(map(math.isfinite, whole)):
+        return
+    asked = min(len(y), ROWS)
+    alone = [_value(loss, answers[0][i : i + 1], y[i : i + 1])[0] for i in range(asked)]
+    each = [i for i, value in enumerate(alone) if not math.isfinite(value)]
+    if not 0 < len(each) <= asked / 2:
+        return
+    worst = float(y[each[0]].flatten()[0])
+    yield Suspicion(
+        "nonfinite-loss", "loss", f"For a target of {worst:g} the loss is not a number, whatever is answered: "
+        f"{len(each)} of {asked} samples make all weights NaN.", {"samples": len(each), "target": worst},
+        prior=0.95, certain=True, loss=0.5, cures=(another_loss(subject, nn.MSELoss()),),
+        explains=frozenset(["lr-too-high", "exploding-gradient", "dead-relu"]),
+    )  # fmt: skip
 
 
 def _asked(subject: Subject, loss: Any, target: Tensor, y: Any) -> Iterator[Suspicion]:

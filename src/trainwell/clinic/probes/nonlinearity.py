@@ -7,7 +7,10 @@ narrower than both its sides (a factorized matrix, an autoencoder's code) or con
 from collections import Counter
 from collections.abc import Iterator
 
-from trainwell.clinic.cures.activations import insert_activations
+import torch
+
+from trainwell.clinic.cures.activations import bend_steps, insert_activations
+from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import NOTABLE, Suspicion
 from trainwell.clinic.readout import Readout, read_out
 from trainwell.clinic.subject import Subject
@@ -16,6 +19,7 @@ from trainwell.theory.chain import Chain, Layer
 PHASE, COST = "structure", 0.0  # reads the chain
 
 ALL_LINEAR, SOME_LINEAR = 0.9, 0.35
+FEW, EXACT = 8, 1e-7  # samples, and the error of float64
 _PASSES_ON = ("dropout", "flatten", "scale")
 
 
@@ -32,9 +36,11 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     )
     found = [pair for pair in pairs(chain) if linear or not intended(*(chain.layers[i] for i in pair[:2]))]
     if not found:
+        yield from _recurrence(subject, chain)
         return
     calls = [layer.path for layer in chain.layers]
-    behind = [calls[last] for _, _, last in found if not calls[last].endswith("()") and calls.count(calls[last]) == 1]
+    plain = [pair for pair in found if not intended(*(chain.layers[i] for i in pair[:2]))] or found
+    behind = [calls[last] for _, _, last in plain if not calls[last].endswith("()") and calls.count(calls[last]) == 1]
     first, second, _ = found[0]
     names = f"{calls[first]} and {calls[second]}"
     more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
@@ -56,6 +62,35 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         gain=None if limit is None else limit.nonlinear - limit.linear,
         cures=(insert_activations(subject, list(dict.fromkeys(behind))),) if behind else (),
     )  # fmt: skip
+
+
+def _recurrence(subject: Subject, chain: Chain) -> Iterator[Suspicion]:
+    """A net that is one linear map though no two layers touch: a step written by hand that forgot its tanh."""
+    linear = [layer for layer in chain.layers if layer.kind == "linear" and not layer.path.endswith("()")]
+    calls = Counter(layer.path for layer in linear if layer.reads and min(layer.reads) >= 0)  # of the state
+    repeated = [path for path, times in calls.items() if times > 1]
+    if not repeated or not _is_affine(subject):
+        return
+    yield Suspicion(
+        "missing-nonlinearity", repeated[0],
+        f"{repeated[0]} is called {calls[repeated[0]] + 1} times, yet the whole net is one linear map of its inputs: "
+        "no step has a nonlinearity.", {"calls": calls[repeated[0]], "whole net linear": True}, prior=ALL_LINEAR,
+        cures=(bend_steps(subject, repeated),),
+    )  # fmt: skip
+
+
+def _is_affine(subject: Subject) -> bool:
+    """Whether f(a) + f(b) = f(a + b) + f(0) on samples, in evaluation mode."""
+    try:
+        x = subject.train.x[: 2 * FEW]
+        a, b = x[:FEW].double(), x[FEW : 2 * FEW].double()
+        model = duplicate(subject.program.model).double().eval()
+        with torch.no_grad():
+            alone, both = model(a) + model(b), model(a + b) + model(torch.zeros_like(a))
+        subject.meter.spend(4 * FEW / max(1, subject.program.batch_size) / 3)
+        return bool((alone - both).abs().max() <= EXACT * alone.abs().max())
+    except Exception:  # inputs that cannot be added, or a model of several outputs
+        return False
 
 
 def _limit(subject: Subject) -> Readout | None:

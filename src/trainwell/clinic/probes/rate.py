@@ -8,12 +8,14 @@ from trainwell.clinic.cures.settings import constant_rate, set_rate
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, usual_rate
+from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, total_motion, usual_rate
 
 PHASE, COST = "training", 0.0  # reads the rehearsals
 TOWERING = 100.0  # a loss so many times its start is far beyond the edge
 RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
 FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
+STILL, MOVED = 0.05, 1.0  # motion of all steps over the weights' size: of a net that cannot learn, and of one that does
+FALLS = 0.1  # of the loss: the rate does its work
 LEFT = 0.2  # of the peak rate, mean over the schedule
 
 
@@ -26,7 +28,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     peak, usual = peak_rate(subject), usual_rate(subject.optimizer)
     opening, all_of_it = curve_of(subject.opening), curve_of(whole)
     evidence = {"rate": rate, "first loss": opening.start, "loss after the opening": opening.end}
-    restless = (opening.descent < -RISEN or opening.swing > LEAPING) and rate_lacks(subject) < 2 * SOME
+    rises = opening.descent < -max(RISEN, opening.swing)  # by more than batches differ
+    restless = (rises or opening.swing > LEAPING) and rate_lacks(subject) < 2 * SOME and total_motion(subject) > STILL
     if not opening.finite or restless:
         seen = "not finite" if not opening.finite else "higher than at the start" if opening.descent < 0 else "leaping"
         yield Suspicion(
@@ -38,8 +41,18 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if peak > FAR * usual:
         yield Suspicion(
             "lr-too-high", "optimizer.lr", f"The rate reaches {peak:g}, {peak / usual:.3g} times what is usual.",
-            evidence | {"peak rate": peak, "usual rate": usual}, prior=0.7,
+            evidence | {"peak rate": peak, "usual rate": usual}, prior=0.5 if opening.descent > FALLS else 0.7,
             cures=tuple(set_rate(subject, rate / by) for by in (10.0 ** round(math.log10(peak / usual) - 0.5), 10.0)),
+        )  # fmt: skip
+        return
+    motion = total_motion(subject)
+    if motion < STILL and all_of_it.descent < FALLS:
+        yield Suspicion(
+            "lr-too-low", "optimizer.lr",
+            f"All {subject.steps} steps together change the weights by {motion:.2g} of their size: the rate {rate:g} "
+            "is too low for gradients as small as these.", evidence | {"motion over size": motion}, prior=0.7,
+            cures=tuple(set_rate(subject, rate * by) for by in _until_moved(motion)),
+            explains=frozenset(["too-few-epochs"]),
         )  # fmt: skip
         return
     if whole.finite and (all_of_it.descent < 0.5 or all_of_it.falling > 0.15):
@@ -59,6 +72,12 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "lr-too-high", "optimizer.lr", f"The rate {rate:g} is at the edge of what the curvature bears.", evidence,
             prior=0.2, cures=(set_rate(subject, rate / 10.0),),
         )  # fmt: skip
+
+
+def _until_moved(motion: float) -> tuple[float, ...]:
+    """Powers of ten that a rate is multiplied by so that the weights move."""
+    power = min(5, max(1, round(math.log10(MOVED / max(motion, 1e-30)))))
+    return (10.0**power, 10.0 ** (power - 1)) if power > 1 else (10.0,)
 
 
 def _faster(subject: Subject, rate: float, by: float) -> tuple[Cure, ...]:

@@ -140,15 +140,29 @@ def onehot_codes(subject: Subject, contract: Contract, answers: Answers) -> Iter
 
 
 def _alike(subject: Subject, output: Tensor, y: Tensor) -> bool:
-    """Does the loss put the targets in shape by itself: is it the same for those put in shape beforehand?"""
+    """Does the loss put the targets in shape by itself?
+
+    Then it is the same for those put in shape beforehand, or that of a batch is the mean or the sum of its samples:
+    a broadcast over the batch is neither.
+    """
     n = min(len(y), 16)
     loss = subject.program.loss
     generator = torch.Generator().manual_seed(2)
     z = torch.rand(output[:n].shape, generator=generator).to(output)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given, shaped = loss(z, y[:n]), loss(z, y[:n].reshape(z.shape).to(z.dtype))
-    return bool(torch.allclose(given.mean().double(), shaped.mean().double(), rtol=1e-4, atol=1e-7))
+        given = float(loss(z, y[:n]).mean())
+        with suppress(Exception):  # a loss that wants them as they are
+            if _close(given, float(loss(z, y[:n].reshape(z.shape).to(z.dtype)).mean())):
+                return True
+        with suppress(Exception):  # a loss that wants several samples
+            alone = sum(float(loss(z[i : i + 1], y[i : i + 1]).mean()) for i in range(n))
+            return _close(given, alone / n) or _close(given, alone)
+    return False
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-7)
 
 
 def _scale(subject: Subject, contract: Contract, answers: Answers) -> Iterator[Suspicion]:

@@ -10,7 +10,7 @@ from torch import nn
 from trainwell.clinic.answers import Answers, answers_of
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cure import Cure, together
-from trainwell.clinic.cures.head_and_loss import another_loss, editable, logarithm, of_output, wider_head, without
+from trainwell.clinic.cures.head_and_loss import another_loss, logarithm, of_output, removable, wider_head, without
 from trainwell.clinic.cures.targets import relabel, reshape
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.targets import onehot_codes, outsiders
@@ -114,7 +114,7 @@ def without_bound(subject: Subject, contract: Contract) -> Cure | None:
     """Without the last activation, where it bounds the outputs."""
     last = contract.head.last
     bound = contract.head.low > -1e30 or contract.head.high < 1e30 or contract.head.logs
-    if bound and last is not None and last.kind == "activation" and editable(subject, last):
+    if bound and last is not None and removable(subject, last):
         return without(subject, last)
     return None
 

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from trainwell.clinic.cures.connections import use_layer
+from trainwell.clinic.cures.connections import add_positions, use_layer
 from trainwell.clinic.cures.optimizer_parameters import plain_lists, register_lists, train_everything, unfreeze
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
+from trainwell.clinic.taking_part import cut_off
 
 PHASE, COST = "structure", 1.0  # the first step, which others ask for too
 
 MANY, SOME, FEW = 0.85, 0.6, 0.3  # priors by the share of the weights that stand still
 EDGES = (0.5, 0.1)  # shares between them
+PLACES = 0.5  # prior of positions that are never added
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -80,11 +82,12 @@ def _missing(subject: Subject, parameters: Mapping[str, Tensor], covered: set[st
 
 
 def idle(subject: Subject) -> tuple[dict[str, Tensor], float]:
-    """Parameters that require a gradient and get none, by name, and their share of all weights."""
+    """Parameters that require a gradient and take no part in the loss, by name, and their share of all weights."""
     first, parameters = subject.first_step, dict(subject.program.model.named_parameters())
     if first.error or not first.gradients:
         return {}, 0.0
-    unused: dict[str, Tensor] = {n: p for n, p in parameters.items() if p.requires_grad and n not in first.gradients}
+    seen = {*first.gradients, *cut_off(subject)}
+    unused: dict[str, Tensor] = {name: p for name, p in parameters.items() if p.requires_grad and name not in seen}
     return unused, _share(unused, parameters)
 
 
@@ -92,12 +95,13 @@ def _unused(subject: Subject) -> Iterator[Suspicion]:
     unused, share = idle(subject)
     if not unused:
         return
-    cures = tuple(use_layer(subject, unused))
+    layers, places = tuple(use_layer(subject, unused)), tuple(add_positions(subject, unused))
+    prior = (SOME if share > EDGES[0] else FEW) if layers else 0.05
     yield Suspicion(
         "unused-parameters", next(iter(unused)),
         f"{_these(unused)} ({share:.0%} of the weights) take no part in the loss: they get no gradient.",
         {"tensors": len(unused), "share of the weights": round(share, 3)},
-        prior=(SOME if share > EDGES[0] else FEW) if cures else 0.05, cures=cures,
+        prior=max(prior, PLACES) if places else prior, cures=(*places, *layers),
     )  # fmt: skip
 
 
