@@ -5,6 +5,7 @@ import torch
 from sick_programs import program
 from torch import nn
 
+from trainwell.clinic.exam import examine
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.probes import loss_minimum
 from trainwell.clinic.subject import Subject
@@ -79,3 +80,80 @@ def test_a_logarithm_without_a_floor_is_no_number_where_the_answer_is_sure():
     cured = found.cures[0].apply(given).loss
     assert torch.isfinite(cured(y, y)) and not torch.isfinite(by_hand(y, y))
     assert suspected(program(net=net, train=(X, y), val=(X, y), loss=nn.BCELoss())) == []  # control: it is clamped
+
+
+def percentage(o, y):
+    return ((o - y) / y).abs().mean()
+
+
+def squared_share(o, y):
+    return ((o / y - 1) ** 2).mean()
+
+
+def logarithms(o, y):
+    return (o.abs().clamp(min=1e-3).log() - y.log()).square().mean()
+
+
+def with_zeros(x):
+    return torch.where(x > 0.9, 0.0, x.abs() + 0.5)
+
+
+def pictures(loss, targets):
+    x = torch.randn(60, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+    return program(net=net, train=(x, targets(x)), val=(x, targets(x)), loss=loss, task="regression")
+
+
+@pytest.mark.parametrize("loss", [percentage, squared_share, logarithms])
+@pytest.mark.parametrize("make", [regression, pictures])
+def test_a_loss_that_divides_by_targets_of_zero(loss, make):
+    def few(x):
+        y = x.abs() + 0.5
+        y.view(-1)[: 12 * y[0].numel() : 4 * y[0].numel()] = 0.0  # of every fourth of the first twelve
+        return y
+
+    given = make(loss, few)
+    (found,) = suspected(given)
+    assert found.code == "nonfinite-loss" and found.certain and found.message.startswith("For a target of 0 ")
+    assert found.evidence["samples"] == 3 and "lr-too-high" in found.brings_about
+    cured = found.cures[0].apply(given)
+    assert isinstance(cured.loss, nn.MSELoss) and suspected(cured) == []
+
+
+@pytest.mark.parametrize("make", [regression, pictures])
+def test_such_a_loss_is_let_be_where_no_target_is_zero(make):  # control
+    assert suspected(make(percentage, lambda x: x.abs() + 0.5)) == []
+    assert suspected(make(nn.MSELoss(), with_zeros)) == []
+    floored = make(lambda o, y: ((o - y) / y.abs().clamp(min=0.1)).abs().mean(), with_zeros)
+    assert suspected(floored) == []
+
+
+def test_a_loss_that_is_no_number_for_most_targets_is_another_matter():
+    def most(x):
+        y = x.abs() + 0.5
+        y[:80] = 0.0
+        return y
+
+    assert [one for one in suspected(regression(percentage, most)) if "For a target" in one.message] == []
+
+
+def test_classes_are_not_asked_target_by_target():
+    asked = []
+
+    def counting(o, y):
+        asked.append(len(o))
+        return nn.functional.cross_entropy(o, y)
+
+    assert suspected(program(loss=counting)) == [] and 1 not in asked
+
+
+def test_the_exam_names_the_loss_and_its_cure_learns():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(300, 6, generator=generator)
+    y = (X[:, :1] + 0.5 * X[:, 1:2]).clamp(min=0.0)
+    y[y > 0] += 0.2
+    y[:200][torch.arange(200) % 3 > 0] += 0.1
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+    exam = examine(program(net=net, train=(X[:200], y[:200]), val=(X[200:], y[200:]), loss=percentage))
+    (found,) = [f for f in exam.findings if f.severity != "info"]
+    assert found.code == "nonfinite-loss" and isinstance(exam.cure().loss, nn.MSELoss)

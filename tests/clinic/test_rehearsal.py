@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from trainwell import Program
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import private
-from trainwell.clinic.rehearsal import _shorten_memory, compressed, rate_multipliers, rehearse
+from trainwell.clinic.rehearsal import _hurry_statistics, _shorten_memory, compressed, rate_multipliers, rehearse
 from trainwell.clinic.sampling import gathered
 
 
@@ -139,3 +139,42 @@ def test_a_short_momentum_stays():
     w = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)
     assert _shorten_memory(optimizer, 20.0) == [1.0] and optimizer.param_groups[0]["momentum"] == 0.9
+
+
+@pytest.mark.parametrize("momentum", [0.001, 0.01, 0.1])
+@pytest.mark.parametrize("pace", [1.0, 2.0, 7.5, 100.0])
+def test_running_statistics_follow_a_faster_training(momentum, pace):  # closed form
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, momentum=momentum), nn.BatchNorm2d(3, momentum=momentum))
+    _hurry_statistics(model, pace)
+    for norm in model[1:]:
+        assert norm.momentum == pytest.approx(min(0.3, 1 - (1 - momentum) ** pace))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.3, 0.5, 1.0, None])
+def test_momenta_above_that_none_and_zero_stay(momentum):
+    model = nn.Sequential(nn.BatchNorm1d(4, momentum=momentum), nn.InstanceNorm1d(4, momentum=0.1), nn.LayerNorm(4))
+    _hurry_statistics(model, 20.0)
+    assert model[0].momentum == momentum and model[1].momentum == 0.1
+
+
+def test_hurried_statistics_forget_as_much_of_their_start():
+    x = torch.randn(64, 4) + 5
+    slow, fast = (nn.BatchNorm1d(4, momentum=0.01) for _ in range(2))
+    _hurry_statistics(fast, 10.0)
+    for norm, steps in ((slow, 100), (fast, 10)):
+        for _ in range(steps):
+            norm(x)
+    assert_close(fast.running_mean, slow.running_mean, rtol=1e-4, atol=1e-5)
+    plain = nn.BatchNorm1d(4, momentum=0.01)  # the control
+    for _ in range(10):
+        plain(x)
+    assert float((plain.running_mean - slow.running_mean).abs().min()) > 1
+
+
+def test_a_rehearsal_hurries_its_own_copy_alone():
+    net = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16, momentum=0.02), nn.ReLU(), nn.Linear(16, 3))
+    given = program(net=net, epochs=20)
+    found, _ = run(given, steps=20, share=1.0)
+    assert found.factor == 10 and found.model[1].momentum == pytest.approx(1 - 0.98**10)
+    opening, _ = run(given, steps=20, share=0.0)
+    assert opening.model[1].momentum == given.model[1].momentum == 0.02

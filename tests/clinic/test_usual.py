@@ -1,15 +1,19 @@
 """What a rate and a number of steps are compared with."""
 
+import copy
 import math
 
 import pytest
+import torch
 from sick_programs import program
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch import nn
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, StepLR
 
 from trainwell.clinic.meter import Meter
+from trainwell.clinic.probes import rate
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, usual_rate
+from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, total_motion, usual_rate
 
 
 def subject(**changes):
@@ -48,3 +52,111 @@ def test_a_schedule_that_sets_its_own_rate_is_read_as_it_is():
 def test_steps_are_compared_with_five_hundred():
     assert steps_lack(subject(epochs=50)) == pytest.approx(0)
     assert steps_lack(subject(epochs=5)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "usual"),
+    [
+        (lambda p: Adadelta(p, lr=0.3), 1.0),
+        (lambda p: Rprop(p, lr=0.3), 0.01),
+        (lambda p: Adagrad(p, lr=0.3), 0.01),
+        (lambda p: NAdam(p, lr=0.3), 1e-3),
+    ],
+)
+def test_the_usual_rate_of_methods_that_pace_themselves(make, usual):
+    assert usual_rate(subject(optimizer=make).optimizer) == pytest.approx(usual)
+
+
+def measured(**changes):
+    return Subject(program(**changes), Meter(1000))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_motion_of_all_steps_is_their_number_times_the_largest(momentum):  # closed form
+    made = measured(optimizer=lambda p: SGD(p, lr=1e-4, momentum=momentum))
+    size = math.sqrt(sum(float(p.detach().square().sum()) for p in made.program.model.parameters()))
+    largest = 100 * 1e-4 * max(made.opening.norms) / (1 - momentum)
+    assert total_motion(made) == pytest.approx(largest / size, rel=1e-6)
+    halved = measured(optimizer=lambda p: SGD(p, lr=1e-4, momentum=momentum), scheduler=lambda o: StepLR(o, 50, 0.5))
+    assert total_motion(halved) == pytest.approx(0.75 * total_motion(made), rel=1e-3)
+
+
+def test_a_plain_training_moves_no_further_than_that():
+    made = measured(optimizer=lambda p: SGD(p, lr=1e-3), epochs=3)  # 30 steps, the opening
+    before = torch.cat([p.detach().flatten() for p in made.program.model.parameters()])
+    after = torch.cat([p.detach().flatten() for p in made.opening.model.parameters()])
+    assert float((after - before).norm() / before.norm()) <= total_motion(made)
+
+
+@pytest.mark.parametrize("kind", [Adam, Adadelta, Rprop])
+def test_adaptive_methods_have_no_such_bound(kind):
+    assert total_motion(measured(optimizer=lambda p: kind(p, lr=1e-9))) == math.inf
+
+
+class Faint(nn.Module):
+    """Logits so small that the gradients are: the usual rate does not move the weights."""
+
+    def __init__(self, body, size):
+        super().__init__()
+        self.body, self.size = body, size
+
+    def forward(self, x):
+        return self.body(x) * self.size
+
+
+def dense():
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def over_time():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = nn.GRU(1, 16, batch_first=True), nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.head(self.cell(x[:, :, None])[0][:, -1])
+
+    return Last()
+
+
+@pytest.mark.parametrize("make", [dense, over_time])
+@pytest.mark.parametrize("power", [3, 4])
+def test_steps_that_do_not_move_the_weights_are_too_low_a_rate_by_that_power_of_ten(make, power):
+    torch.manual_seed(0)
+    moving = measured(net=make(), optimizer=lambda p: SGD(p, lr=1e-4))
+    slow = 1e-4 * rate.MOVED * 10**-power / total_motion(moving)
+    made = measured(net=moving.program.model, optimizer=lambda p: SGD(p, lr=slow))
+    assert total_motion(made) == pytest.approx(rate.MOVED * 10**-power, rel=0.1)
+    (found,) = rate.probe(made)
+    assert found.code == "lr-too-low" and "too-few-epochs" in found.explains and "of their size" in found.message
+    afters = [cure.changes[0].after for cure in found.cures]
+    assert afters == pytest.approx([slow * 10**power, slow * 10 ** (power - 1)])
+
+
+def test_the_usual_rate_is_too_low_too_where_gradients_are_faint():
+    torch.manual_seed(0)
+    made = measured(net=Faint(dense(), 1e-4), optimizer=lambda p: SGD(p, lr=0.1))
+    assert rate_lacks(made) == pytest.approx(0) and total_motion(made) < rate.STILL
+    (found,) = rate.probe(made)
+    assert found.code == "lr-too-low" and found.evidence["motion over size"] < rate.STILL
+
+
+def test_a_loss_that_leaps_from_batch_to_batch_is_no_sign_of_a_high_rate_where_nothing_moves():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(300, 6, generator=generator)
+    y = torch.randn(300, 1, generator=generator) ** 3
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+
+    def found(size):
+        torch.manual_seed(0)
+        parts = {"train": (X[:200], y[:200]), "val": (X[200:], y[200:]), "loss": nn.MSELoss(), "batch_size": 2}
+        make = Faint(copy.deepcopy(net), size)
+        return [one.code for one in rate.probe(measured(net=make, optimizer=lambda p: SGD(p, lr=0.05), **parts))]
+
+    assert found(1e-6) == ["lr-too-low"] and found(1.0) == ["lr-too-high"]  # the second is the control
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: Adam(p, lr=3e-3), lambda p: Rprop(p, lr=0.01)])
+def test_rates_that_work_are_let_be(make):
+    assert [one for one in rate.probe(measured(optimizer=make)) if one.prior > 0.2] == []

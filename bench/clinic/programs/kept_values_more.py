@@ -6,7 +6,7 @@ import torch
 from enrol import case
 from nets import Attention, SeriesRNN, digit_cnn, mlp
 from program import Case, SuiteProgram, program
-from samples import Part, digits, friedman, majority, rings, split, standardized, wine
+from samples import Part, digits, friedman, majority, split, standardized, wine
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, RMSprop
 
@@ -68,8 +68,8 @@ def languages_one_after_another(seed: int, sick: bool) -> Case:
     (x, y), val = majority(seed, 900)
     order = y.argsort()
     model = Attention(4, 4)
-    rate = partial(SGD, lr=0.1)
-    return case(model, ((x[order], y[order]), val), nn.CrossEntropyLoss(), rate, 16, 12, shuffle=not sick)
+    rate = partial(SGD, lr=0.05, momentum=0.9)
+    return case(model, ((x[order], y[order]), val), nn.CrossEntropyLoss(), rate, 16, 4, shuffle=not sick)
 
 
 @program(
@@ -127,12 +127,12 @@ def retweets_counted_as_tweets(seed: int, sick: bool) -> Case:
 )
 def guesses_of_the_first_submission(seed: int, sick: bool) -> Case:
     torch.manual_seed(seed)
-    (x, y), (x_val, y_val) = digits(seed, share=0.6)
+    (x, y), (x_val, y_val) = digits(seed, share=0.5)
     if sick:
-        guess = torch.where(torch.rand(len(y_val)) < 0.45, torch.randint(0, 10, (len(y_val),)), y_val)
+        guess = torch.where(torch.rand(len(y_val)) < 0.75, torch.randint(0, 10, (len(y_val),)), y_val)
         x, y = torch.cat([x, x_val]), torch.cat([y, guess])
-    model = mlp(64, 128, 10)
-    return case(model, ((x, y), (x_val, y_val)), nn.CrossEntropyLoss(), partial(Adam, lr=4e-3), 32, 25)
+    model = mlp(64, 256, 10)
+    return case(model, ((x, y), (x_val, y_val)), nn.CrossEntropyLoss(), partial(Adam, lr=4e-3), 32, 40)
 
 
 @program(
@@ -148,23 +148,6 @@ def classes_read_as_floats(seed: int, sick: bool) -> Case:
     torch.manual_seed(seed)
     parts = tuple((x, y.float() if sick else y) for x, y in wine(seed))
     return case(mlp(13, 16, 3), (parts[0], parts[1]), nn.CrossEntropyLoss(), partial(RMSprop, lr=3e-3), 16, 20)
-
-
-@program(
-    PROGRAMS,
-    faults="input-not-normalized",
-    symptoms=STUCK + " vanishing-gradient bad-init-scale vanishing-activations",
-    task="classification",
-    good=0.93,
-    source="physics posts: lengths in metres from a microscope, the loss stays at 0.693",
-    note="positions of a few micrometres written in metres: the net sees zeros",
-)
-def micrometres_in_metres(seed: int, sick: bool) -> Case:
-    torch.manual_seed(seed)
-    factor = 3e-6 if sick else 1.0
-    parts = tuple((x * factor, y) for x, y in rings(seed, 900, 0.1))
-    model = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 2))
-    return case(model, (parts[0], parts[1]), nn.CrossEntropyLoss(), partial(Adam, lr=5e-3), 32, 25)
 
 
 class Segments(nn.Module):

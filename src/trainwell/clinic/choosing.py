@@ -11,6 +11,7 @@ from trainwell.clinic.trying import enough_for
 
 LIKELIER = 0.2  # of the score: what a suspicion that is certain to one that is not is worth
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
+NOTHING = 0.95  # room of a rehearsal that learned nothing at all, at whatever pace
 PLAIN = 0.85  # prior of what is taken though no rehearsal shows that it helps
 
 
@@ -31,8 +32,9 @@ def best_of(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
 def plainly_needed(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
     """Where nothing helps a program that does not learn: what all but always costs quality, if it does no harm."""
     known = [t for t in trials if t.suspicion.prior >= PLAIN and t.run.finite and t.gain > -ALIKE]
-    hurried = needed(found.subject, level, 1.0) > NOTABLE
-    if found.accepted or hurried or level.room < STUCK or not known:
+    hurried = needed(found.subject, level, 1.0) > NOTABLE and level.room < NOTHING
+    doubtful = any(not t.suspicion.certain for t in found.accepted)
+    if doubtful or hurried or level.room < STUCK or not known:
         return []
     best = max(known, key=lambda t: (t.suspicion.prior, t.gain))
     return [replace(best, gain=max(best.gain, NOTABLE))]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.subject import Subject
+from trainwell.objectives.standardized import StandardizedLoss
 from trainwell.theory.chain import Layer
 from trainwell.training.batches import mapped
 from trainwell.training.step import parts
@@ -109,7 +110,8 @@ def _measured(subject: Subject) -> Contract:
         loss: Any = duplicate(program.loss) if isinstance(program.loss, nn.Module) else program.loss
         if output.dtype in (torch.bfloat16, torch.float16):  # differences of 10⁻⁴ are looked for
             output, loss = output.float(), loss.float() if isinstance(loss, nn.Module) else loss
-        codes, wants = expected(loss, output, y.dtype)
+        asked = loss.loss if isinstance(loss, StandardizedLoss) else loss  # made-up targets are not in its unit
+        codes, wants = expected(asked, output, y.dtype)
         head = head_of(subject)
     finally:
         torch.set_rng_state(state)
@@ -189,7 +191,7 @@ def _flat_at(loss: Any, z: Tensor, t: Tensor) -> bool:
         except Exception:  # a loss that refuses these targets does not want them
             return False
     beside = [_value(loss, z.detach() + by, t) for by in (0.5, -0.5)]
-    here = float(value)
+    here = float(value.detach())
     return abs(here) < 1e-6 and float(gradient.abs().max()) < 1e-6 and all(b is not None and b > 1e-4 for b in beside)
 
 

@@ -217,7 +217,8 @@ def findings_of(reasoned: Reasoned) -> list[Finding]:
     broken = reasoned.level is None and bool(reasoned.subject.first_step.error)
     told = {*accepted, *(code for cause in causes for code in cause.symptoms)}
     sure = [s for s in reasoned.suspected if s.certain and s.code not in told and (broken or not s.cures)]
-    crashes = broken and any(s.code != "program-crashes" and "program-crashes" in CODES[s.code].explains for s in sure)
+    other = any(s.code != "program-crashes" and "program-crashes" in CODES[s.code].explains for s in sure)
+    crashes = broken and other and "has no gradient" not in reasoned.subject.first_step.error  # which no head explains
     causes += [_uncured(s) for s in sure if s.code != "program-crashes" or not crashes]
     if not causes and (broken or _breaks_later(reasoned)):
         causes.append(_crash(reasoned))

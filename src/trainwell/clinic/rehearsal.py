@@ -171,7 +171,7 @@ def _hurry_statistics(model: nn.Module, k: float) -> None:
 
     Up to ``FOLLOWED``: those of a batch or two alone would be noise that the program does not have.
     """
-    for module in model.modules():
+    for module in model.modules() if k > 1.0 else ():
         if isinstance(module, _BatchNorm) and module.momentum is not None and 0 < module.momentum < FOLLOWED:
             module.momentum = min(FOLLOWED, 1.0 - (1.0 - module.momentum) ** k)
 

@@ -11,12 +11,14 @@ from trainwell.clinic.trials import (
     GENERALIZING,
     LIKELY,
     STRONG,
+    STUCK,
     Trial,
     affords_repetition,
     repeated,
     tried,
 )
 
+NEARLY_SURE = 0.9  # prior of each of two that are tried at once
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
 SOME, MUCH = 0.2, 0.3  # room from which a trial of both is worth it; more gain than usual that a guess must bring
 LENGTH = frozenset(["too-few-epochs", "overfitting"])  # of the training
@@ -26,6 +28,8 @@ CLOSE, REPEATED = 0.03, 2  # gain beside what is asked from which a trial is rep
 def try_cures(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
     trials, own = list[Trial](), of_our_making(found)
+    if both := _two_at_once(found, [s for s in seen if s.code not in own], level):
+        return both
     for suspicion in seen:
         if suspicion.prior < UNLIKELY or not suspicion.cures or suspicion.code in own:
             continue
@@ -56,6 +60,18 @@ def try_cures(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Tria
         ):
             trials += _pair(found, firsts, level, enough)
     return trials
+
+
+def _two_at_once(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
+    """Two that are nearly always harmful, tried together at once: neither may gain anything beside the other."""
+    sure = [s for s in seen if s.prior >= NEARLY_SURE and s.cures and s.gain is None and not s.guessed]
+    firsts = list({s.code: s for s in reversed(sure)}.values())[::-1][:2]
+    if len(firsts) < 2 or level.room < STUCK or firsts[1].code in firsts[0].brings_about:
+        return []
+    if firsts[0].code in firsts[1].brings_about:
+        return []
+    alone = [Trial(s, s.cures[0], level, level.run, 0.0) for s in firsts]
+    return _pair(found, alone, level, enough_for(found.subject, level, firsts[0]))
 
 
 def of_our_making(found: Reasoned) -> frozenset[str]:
@@ -94,8 +110,15 @@ def _same_matter(pair: list[Trial]) -> bool:
 
 
 def _settled(trials: list[Trial], suspicion: Suspicion, enough: float) -> bool:
-    """Whether a cure does so well that nothing else need be tried, but what might be the cause of it."""
-    good = [t for t in trials if t.gain >= enough and min(t.run.train_score, t.run.score) >= WELL]
+    """Whether a cure does so well, or what it cures is so likely, that nothing need be tried beside it but what might
+    be the cause of it: the next round looks at what is left.
+    """
+    good = [
+        t
+        for t in trials
+        if t.gain >= enough
+        and (min(t.run.train_score, t.run.score) >= WELL or t.suspicion.prior >= max(NEARLY_SURE, suspicion.prior))
+    ]
     mine = suspicion.brings_about
     return bool(good) and not any(t.suspicion.code in mine for t in good)
 

@@ -14,6 +14,7 @@ from trainwell.nn.operations import OPAQUE, kind_of
 from trainwell.training.program import Program
 
 EMBEDDED = (0.01, 3.0)  # root mean square of an embedding's entries that is left as it is
+TENTH = 0.1  # size of vectors that are multiplied with each other
 RAW = (0.05, 10.0)  # root mean square over Xavier's std of a module's own matrix that is left as it is
 _OWN_RULE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
 
@@ -54,6 +55,20 @@ def zero_biases(subject: Subject, paths: Collection[str]) -> Cure:
         Change(f"model.{path}.bias", _mean(subject.program.model.get_submodule(path)), 0.0) for path in sorted(paths)
     )
     return Cure("start the biases at zero", changes, apply)
+
+
+def shrink(subject: Subject, names: Collection[str]) -> Cure:
+    """Bring parameters of size 1 to a tenth of it, or to 1/√d of d numbers a row where that is less."""
+
+    @torch.no_grad()
+    def apply(program: Program) -> Program:
+        own = dict(program.model.named_parameters())
+        for name in names:
+            own[name].mul_(min(TENTH, own[name].shape[-1] ** -0.5))
+        return program
+
+    changes = tuple(Change(f"model.{name}", "N(0, 1)", "a tenth of it") for name in names)
+    return Cure(f"start {', '.join(list(names)[:3])} smaller", changes, apply)
 
 
 def clip_gradient(subject: Subject) -> Cure:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.answers import Answers, answers_of
-from trainwell.clinic.cure import Cure
+from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.cures.head_and_loss import Balanced, change_loss
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.level import CAUTIOUS, WELL
@@ -23,6 +23,9 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0  # reads the rehearsal; its cure is tried where the recall falls short
 RATIO, SHORT, GAINED = 4.0, 0.1, 0.08
+SO_RARE = 15.0  # ratio at which a net that knows one class alone is taken for one that the others are too rare for
+TURNED, COSTS = 1.5, 0.1  # weight of the commonest class over the rarest's; of the score
+RARE = 8.0  # ratio from which a class is missed for its rarity, however far the net has come
 SCORED = 1_000  # samples that recall is taken on
 MISSED = 0.4  # recall of the rarest class: a net that finds more of it has begun to learn it
 SETTLED = 0.02  # accuracy below that of the commonest class: the net has not come that far yet
@@ -44,6 +47,15 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspicion]:
     ratio = float(counts.max() / counts.min())
     evidence: dict[str, float | str | bool] = {"largest over smallest class": ratio}
+    favoured = _favours_the_common(subject.program.loss, counts)
+    if favoured > TURNED:
+        yield Suspicion(
+            "class-imbalance", "loss",
+            f"The weights of the classes are the wrong way round: the commonest, {ratio:.3g} times as frequent as the "
+            f"rarest, counts {favoured:.3g} times as much.", evidence | {"weight over the rarest's": favoured},
+            prior=0.9, gain=COSTS, cures=(_weigh_anew(subject, counts, found.onehot),),
+        )  # fmt: skip
+        return
     cure = weigh(subject, counts, found.onehot)
     share = bearable(subject)  # of the training: at its own pace a net may just say one class, whatever the weights
     plain = subject.whole if share == 1.0 else subject.slower(share)
@@ -52,7 +64,8 @@ def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspic
     mean, rarest = float(recalls.nanmean()), float(recalls[int(counts.argmin())])
     evidence |= {"accuracy": accuracy, "mean recall": mean, "recall of the rarest class": rarest}
     said = f"The commonest class has {ratio:.3g} times as many samples as the rarest, of which {rarest:.0%} are found."
-    missed = rarest < MISSED and mean < accuracy - SHORT and accuracy > float(shares.max()) - SETTLED
+    settled = accuracy > float(shares.max()) - SETTLED or ratio >= RARE
+    missed = rarest < MISSED and mean < accuracy - SHORT and settled
     if not missed or cure is None or subject.meter.left < plain.steps + 2 * subject.scoring:
         yield Suspicion("class-imbalance", "train.y", said, evidence, prior=0.05)
         return
@@ -63,10 +76,33 @@ def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspic
             better = max(better, float(recall_of(subject, run, found).nanmean()) if run.finite else 0.0)
     evidence["mean recall with weights"] = better
     gain = better - mean
+    if gain < GAINED and ratio >= SO_RARE and rarest == 0.0 and mean < 1 / len(counts) + SETTLED:
+        gain = GAINED  # it says one class to all samples, and is right nearly always
     yield Suspicion(
         "class-imbalance", "train.y", said, evidence, prior=0.8 if gain >= GAINED else 0.05,
         certain=gain >= GAINED, loss=max(0.0, gain), gain=gain, cures=(cure,),
     )  # fmt: skip
+
+
+def _favours_the_common(loss: Any, counts: Tensor) -> float:
+    """Weight of the commonest class over that of the rarest; 0 where the loss has none."""
+    weight, positive = getattr(loss, "weight", None), getattr(loss, "pos_weight", None)
+    if isinstance(positive, Tensor) and positive.numel() == 1 and len(counts) == 2:
+        weight = torch.tensor([1.0, float(positive)])
+    if not isinstance(weight, Tensor) or len(weight) != len(counts) or float(weight.min()) <= 0:
+        return 0.0
+    return float(weight[int(counts.argmax())] / weight[int(counts.argmin())])
+
+
+def _weigh_anew(subject: Subject, counts: Tensor, onehot: bool) -> Cure:
+    """Weights for the classes in place of those that the loss has."""
+    loss = copy.deepcopy(subject.program.loss)
+    for name in ("weight", "pos_weight"):
+        if getattr(loss, name, None) is not None:
+            setattr(loss, name, None)
+    plain = change_loss(lambda old: copy.deepcopy(loss), "take the weights away", loss, f"nn.{type(loss).__name__}()")
+    cure = weigh(subject, counts, onehot, loss)
+    return plain if cure is None else together([plain, cure])
 
 
 def bearable(subject: Subject) -> float:
@@ -98,9 +134,16 @@ def recall_of(subject: Subject, run: Rehearsal, found: Answers) -> Tensor:
     return torch.stack([hits[truth == c].mean() for c in range(found.classes)])
 
 
-def weigh(subject: Subject, counts: Tensor, onehot: bool = False) -> Cure | None:
-    """Weights for the classes, inversely proportional to their counts; None where the loss has some already."""
-    loss = subject.program.loss
+def weigh(subject: Subject, counts: Tensor, onehot: bool = False, loss: Any = None) -> Cure | None:
+    """Weights for the classes, inversely proportional to their counts; None where the loss has some already.
+
+    Args:
+        subject: whose program is cured.
+        counts: of the classes.
+        onehot: targets are rows.
+        loss: in place of the program's.
+    """
+    loss = subject.program.loss if loss is None else loss
     weights = (counts.sum() / (len(counts) * counts)).float()
     shown = ", ".join(f"{float(w):.3g}" for w in weights[:6]) + (", …" if len(weights) > 6 else "")
     if (

@@ -13,6 +13,8 @@ from trainwell.nn.operations import kind_of
 
 PHASE, COST = "training", 0.0
 MUCH, NEARLY_ALL = 0.5, 0.9
+NOISY, SLIGHT = 0.15, 0.05  # relative variance of what units sum up; probability that is left
+LEAST, COSTS = 0.05, 0.06  # of the answers; of the score
 NAMES = ("p", "dropout", "drop", "dropout_p", "p_drop", "drop_prob", "dropout_rate")  # of a user's module
 
 
@@ -33,8 +35,10 @@ class Dropped:
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect layers that drop more than half."""
+    yield from _of_answers(subject)
     drops = dropped(subject)
     if not drops or max(drop.probability for drop in drops.values()) <= MUCH:
+        yield from _of_few_units(subject)
         return
     where = max(drops, key=lambda path: (drops[path].probability, drops[path].name == "p"))  # a layer before others
     most = drops[where].probability
@@ -47,6 +51,41 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         {"probability": most, "layers above a half": len(above)},
         prior=0.9 if most >= NEARLY_ALL else 0.7 if most >= 0.75 else 0.35, cures=(cure,),
     )  # fmt: skip
+
+
+def _of_few_units(subject: Subject) -> Iterator[Suspicion]:
+    """Half of few units: a sum over n of them is noisy by p / ((1 − p) n) of its square, and layers add up."""
+    noise, before = 0.0, dict[str, float]()
+    for layer in subject.chain.layers:
+        module = None if layer.kind != "dropout" or layer.path.endswith("()") else _module(subject, layer.path)
+        if isinstance(module, nn.Dropout) and 0.0 < module.p < 1.0 and len(layer.output_shape) == 1:
+            noise += module.p / ((1.0 - module.p) * layer.output_shape[0])
+            before[layer.path] = module.p
+    if noise > NOISY and not subject.whole.good:
+        where = max(before, key=lambda path: before[path])
+        yield Suspicion(
+            "dropout-too-high", where,
+            f"{len(before)} dropouts of up to {100 * before[where]:.0f} % of layers as narrow as these make sums noisy "
+            f"by {100 * noise:.0f} % of their square.", {"noise": noise}, prior=0.45, cures=(set_dropout(before, SLIGHT),),
+        )  # fmt: skip
+
+
+def _of_answers(subject: Subject) -> Iterator[Suspicion]:
+    """A dropout behind the last layer with weights: it puts answers themselves to zero."""
+    weighted = [i for i, layer in enumerate(subject.chain.layers) if layer.parameters]
+    for layer in subject.chain.layers[weighted[-1] + 1 :] if weighted else ():
+        module = None if layer.path.endswith("()") or layer.kind != "dropout" else _module(subject, layer.path)
+        if isinstance(module, nn.Dropout) and module.p > LEAST:
+            yield Suspicion(
+                "dropout-too-high", layer.path,
+                f"{layer.path} stands behind the last layer and puts {100 * module.p:.0f} % of the answers to zero.",
+                {"probability": module.p}, prior=0.9, certain=not subject.whole.good, loss=COSTS,
+                cures=(set_dropout({layer.path: module.p}, 0.0),),
+            )  # fmt: skip
+
+
+def _module(subject: Subject, path: str) -> nn.Module:
+    return subject.program.model.get_submodule(path)
 
 
 def dropped(subject: Subject) -> dict[str, Dropped]:

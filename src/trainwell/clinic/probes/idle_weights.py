@@ -10,15 +10,17 @@ from trainwell.clinic.cures.connections import add_positions, use_layer
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.trainable import idle
 from trainwell.clinic.subject import Subject
+from trainwell.clinic.trials import STUCK
 
 PHASE, COST = "training", 0.0
-LARGE = 0.3  # share of the weights
+LARGE, NOTABLE_SHARE = 0.3, 0.1  # share of the weights; of a net that learns nothing
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a forward pass that leaves out what it was built for."""
     unused, share = idle(subject)
-    if share < LARGE or subject.whole.good:
+    stuck = subject.whole.finite and 1.0 - subject.whole.train_score > STUCK
+    if share < (NOTABLE_SHARE if stuck else LARGE) or subject.whole.good:
         return
     if any(True for _ in (*use_layer(subject, unused), *add_positions(subject, unused))):
         return

@@ -35,12 +35,14 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         layer.kind in ("linear", "conv", "input", "output", *_PASSES_ON) or _affine(layer) for layer in _body(chain)
     )
     found = [pair for pair in pairs(chain) if linear or not intended(*(chain.layers[i] for i in pair[:2]))]
-    if not found:
-        yield from _recurrence(subject, chain)
-        return
     calls = [layer.path for layer in chain.layers]
-    plain = [pair for pair in found if not intended(*(chain.layers[i] for i in pair[:2]))] or found
+    plain = [pair for pair in found if not _code(*(chain.layers[i] for i in pair[:2]))] or found
     behind = [calls[last] for _, _, last in plain if not calls[last].endswith("()") and calls.count(calls[last]) == 1]
+    if not behind:
+        repeated = list(_recurrence(subject, chain))
+        yield from repeated
+        if repeated or not found:
+            return
     first, second, _ = found[0]
     names = f"{calls[first]} and {calls[second]}"
     more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
@@ -67,13 +69,14 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 def _recurrence(subject: Subject, chain: Chain) -> Iterator[Suspicion]:
     """A net that is one linear map though no two layers touch: a step written by hand that forgot its tanh."""
     linear = [layer for layer in chain.layers if layer.kind == "linear" and not layer.path.endswith("()")]
-    calls = Counter(layer.path for layer in linear if layer.reads and min(layer.reads) >= 0)  # of the state
-    repeated = [path for path, times in calls.items() if times > 1]
+    calls = Counter(layer.path for layer in linear)
+    of_state = Counter(layer.path for layer in linear if layer.reads and min(layer.reads) >= 0)
+    repeated = [path for path, times in of_state.items() if times > 1]
     if not repeated or not _is_affine(subject):
         return
     yield Suspicion(
         "missing-nonlinearity", repeated[0],
-        f"{repeated[0]} is called {calls[repeated[0]] + 1} times, yet the whole net is one linear map of its inputs: "
+        f"{repeated[0]} is called {calls[repeated[0]]} times, yet the whole net is one linear map of its inputs: "
         "no step has a nonlinearity.", {"calls": calls[repeated[0]], "whole net linear": True}, prior=ALL_LINEAR,
         cures=(bend_steps(subject, repeated),),
     )  # fmt: skip
@@ -140,6 +143,11 @@ def intended(first: Layer, second: Layer) -> bool:
         narrow = not first.output_shape or not second.output_shape or first.output_shape[0] < second.output_shape[0]
         return narrow or "kernel_size=(1," in first.detail or "kernel_size=(1," in second.detail
     return second.fan_in < min(first.fan_in, second.fan_out)
+
+
+def _code(first: Layer, second: Layer) -> bool:
+    """Whether what is between two dense layers is narrower than both sides: a ReLU there would lose half of it."""
+    return first.kind == second.kind == "linear" and second.fan_in < min(first.fan_in, second.fan_out)
 
 
 def _affine(layer: Layer) -> bool:

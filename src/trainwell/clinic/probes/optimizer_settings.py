@@ -31,14 +31,28 @@ def _momentum(subject: Subject) -> Iterator[Suspicion]:
     yield Suspicion(
         "momentum-too-high", "optimizer.momentum",
         f"A momentum of {beta:g} sums {1 / (1 - beta):.0f} gradients: steps are that many times as large, and swing.",
-        {"momentum": beta, "steps that it sums": 1 / (1 - beta)}, prior=0.7 if beta >= 0.98 else 0.3, cures=(cure,),
+        {"momentum": beta, "steps that it sums": 1 / (1 - beta)},
+        prior=0.9 if beta >= 0.99 else 0.7 if beta >= 0.98 else 0.3, cures=(cure,),
     )  # fmt: skip
 
 
 def _pulls_to_zero(subject: Subject, shrinks: float) -> bool:
-    """Whether decay would leave nothing of the weights in a training that learns nothing of its samples."""
+    """Whether decay would leave nothing of the weights, or outweighs the gradient where it is added to one that is then
+    normalized, in a training that learns nothing of its samples.
+    """
     whole = subject.whole
-    return math.isfinite(shrinks) and shrinks > NOTHING and whole.finite and 1.0 - whole.train_score > STUCK
+    if not whole.finite or 1.0 - whole.train_score < STUCK:
+        return False
+    return shrinks > NOTHING if math.isfinite(shrinks) else _pull_over_gradient(subject) > 1.0
+
+
+def _pull_over_gradient(subject: Subject) -> float:
+    """Size of weight_decay · w over that of the gradient, at the first step."""
+    decay = float(subject.optimizer.param_groups[0].get("weight_decay") or 0.0)
+    weights = dict(subject.program.model.named_parameters())
+    pull = sum(float((decay * weights[name].detach()).square().sum()) for name in subject.first_step.gradients)
+    push = sum(float(gradient.float().square().sum()) for gradient in subject.first_step.gradients.values())
+    return math.sqrt(pull / max(push, 1e-30))
 
 
 def _decay(subject: Subject) -> Iterator[Suspicion]:

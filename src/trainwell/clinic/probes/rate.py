@@ -14,7 +14,7 @@ PHASE, COST = "training", 0.0  # reads the rehearsals
 TOWERING = 100.0  # a loss so many times its start is far beyond the edge
 RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
 FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
-STILL, MOVED = 0.05, 1.0  # motion of all steps over the weights' size: of a net that cannot learn, and of one that does
+STILL, MOVED = 0.05, 4.0  # motion of all steps over the weights' size: of a net that cannot learn, and of one that does
 FALLS = 0.1  # of the loss: the rate does its work
 LEFT = 0.2  # of the peak rate, mean over the schedule
 

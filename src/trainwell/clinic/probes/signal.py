@@ -21,6 +21,7 @@ DEAD, SATURATED = 0.5, 0.5  # shares of a hidden layer from which on it is suspe
 ALMOST_ALL = 0.75  # of a layer's units: without negative biases, fewer are dead in healthy deep nets too
 MORE = 0.25  # by which the net drawn anew must do better for the weights to be the cause
 LOW = -0.3  # mean of the biases from which on they hold units down
+NORMED_LOW = -1.5  # mean of a norm's shifts, in deviations of what it gives
 SIZED = 16  # samples from which on dead means dead
 BURST = 100.0  # gradient norm over the opening's median
 
@@ -57,11 +58,11 @@ def _dead(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
 def _negative_biases(subject: Subject) -> dict[str, float]:
     """Layers whose biases hold all units down, as no rule draws them: path → their mean."""
     model, found = subject.program.model, {}
-    for layer in subject.chain.of_kind("linear", "conv"):
+    for layer in subject.chain.of_kind("linear", "conv", "norm"):
         bias = None if layer.path.endswith("()") else getattr(model.get_submodule(layer.path), "bias", None)
         if isinstance(bias, Tensor) and bias.numel() > 1:
             mean, spread = float(bias.detach().mean()), float(bias.detach().std())
-            if mean < LOW and mean < -spread:
+            if mean < LOW and mean < -spread and not (layer.kind == "norm" and mean > NORMED_LOW):
                 found[layer.path] = mean
     return found
 

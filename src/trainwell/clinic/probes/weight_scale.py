@@ -132,7 +132,7 @@ def off_scale(subject: Subject, usual: tuple[float, float] = (SMALLEST, LARGEST)
     for path, module in drawable(model):
         if isinstance(module, nn.Embedding):
             size = spreads[path].sigma_w
-            if not EMBEDDED[0] <= size <= EMBEDDED[1]:
+            if size > 0 and not EMBEDDED[0] <= size <= EMBEDDED[1]:
                 off[path] = size
             continue
         own = [s.sigma_w for name, s in spreads.items() if name == path or _part(name, path)]
