@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, StepLR
 
+from trainwell.clinic.curve import curve_of
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.probes import rate
 from trainwell.clinic.subject import Subject
@@ -145,16 +146,19 @@ def test_the_usual_rate_is_too_low_too_where_gradients_are_faint():
 def test_a_loss_that_leaps_from_batch_to_batch_is_no_sign_of_a_high_rate_where_nothing_moves():
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(300, 6, generator=generator)
-    y = torch.randn(300, 1, generator=generator) ** 3
+    y = torch.randn(300, 1, generator=generator)
     net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
 
-    def found(size):
+    def made(size):
         torch.manual_seed(0)
         parts = {"train": (X[:200], y[:200]), "val": (X[200:], y[200:]), "loss": nn.MSELoss(), "batch_size": 2}
-        make = Faint(copy.deepcopy(net), size)
-        return [one.code for one in rate.probe(measured(net=make, optimizer=lambda p: SGD(p, lr=0.05), **parts))]
+        faint = Faint(copy.deepcopy(net), size)
+        return measured(net=faint, optimizer=lambda p: SGD(p, lr=0.05), **parts)
 
-    assert found(1e-6) == ["lr-too-low"] and found(1.0) == ["lr-too-high"]  # the second is the control
+    still, moving = made(1e-6), made(1.0)
+    assert curve_of(still.opening).swing > rate.LEAPING and total_motion(still) < rate.STILL
+    assert [one.code for one in rate.probe(still)] == ["lr-too-low"]
+    assert [one.code for one in rate.probe(moving)] == ["lr-too-high"]  # control
 
 
 @pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: Adam(p, lr=3e-3), lambda p: Rprop(p, lr=0.01)])

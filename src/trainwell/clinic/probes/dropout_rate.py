@@ -66,7 +66,8 @@ def _of_few_units(subject: Subject) -> Iterator[Suspicion]:
         yield Suspicion(
             "dropout-too-high", where,
             f"{len(before)} dropouts of up to {100 * before[where]:.0f} % of layers as narrow as these make sums noisy "
-            f"by {100 * noise:.0f} % of their square.", {"noise": noise}, prior=0.45, cures=(set_dropout(before, SLIGHT),),
+            f"by {100 * noise:.0f} % of their square.", {"noise": noise}, prior=0.45,
+            cures=(set_dropout(before, SLIGHT),),
         )  # fmt: skip
 
 
