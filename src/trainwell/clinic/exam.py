@@ -223,7 +223,9 @@ def findings_of(reasoned: Reasoned) -> list[Finding]:
     if not causes and (broken or _breaks_later(reasoned)):
         causes.append(_crash(reasoned))
     if not causes and _never_finite(reasoned):
-        causes += [_uncured(replace(s, loss=1.0)) for s in reasoned.suspected if s.code == "nonfinite-loss"][:1]
+        burst = [s for s in reasoned.suspected if s.code == "exploding-gradient" and "nonfinite-loss" in s.brings_about]
+        burst += [s for s in reasoned.suspected if s.code == "nonfinite-loss"]
+        causes += [_uncured(replace(s, loss=1.0)) for s in burst][:1]
     folded = {code for cause in causes for code in (cause.code, *cause.symptoms)}
     rest = [_aside(s) for s in reasoned.suspected if s.code not in folded and not s.guessed]
     return sorted(causes, key=lambda f: -f.loss) + rest

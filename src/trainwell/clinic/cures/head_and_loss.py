@@ -124,6 +124,32 @@ def another_loss(subject: Subject, loss: nn.Module) -> Cure:
     return change_loss(make, f"use {source}", subject.program.loss, source)
 
 
+class OfKnown(nn.Module):
+    """A loss of yes and no that leaves out targets other than 0 and 1: there the answer itself is the target.
+
+    Args:
+        loss: of probabilities or of logits.
+        logits: which of them.
+    """
+
+    def __init__(self, loss: Any, logits: bool) -> None:
+        super().__init__()
+        self.loss, self.logits = loss, logits
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        answer = (output.sigmoid() if self.logits else output).detach().reshape(target.shape).to(target.dtype)
+        value: Tensor = self.loss(output, torch.where((target == 0) | (target == 1), target, answer))
+        return value
+
+
+def ignore_unknown(loss: Any, logits: bool) -> Cure:
+    """Leave out what is neither 0 nor 1."""
+    return change_loss(
+        lambda old: OfKnown(old, logits), "leave targets other than 0 and 1 out of the loss", loss,
+        "the loss where (y == 0) | (y == 1)",
+    )  # fmt: skip
+
+
 def ignore_label(loss: nn.Module, label: int) -> Cure:
     """Leave samples with this label out of the loss."""
 

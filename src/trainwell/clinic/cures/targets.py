@@ -44,6 +44,15 @@ def relabel(values: Tensor, *, dtype: torch.dtype | None = None, column: bool | 
     return changed(change, f"relabel to 0 … {last}", f"labels {shown}", f"labels 0 … {last}")
 
 
+def zero_for_minus_one() -> Cure:
+    """−1 becomes 0."""
+
+    def change(y: Tensor) -> Tensor:
+        return y.clamp(min=0)
+
+    return changed(change, "write 0 for −1 in the targets", "−1 and 1", "0 and 1")
+
+
 def rescale_to_unit(low: float, high: float) -> Cure:
     """(y − low) / (high − low), in 0 … 1."""
 

@@ -13,6 +13,7 @@ PHASE, COST = "training", 0.0
 FEW_STEPS = 100  # in the whole training
 USUAL, MORE = 32, 4  # samples a batch, and times as many steps that make it worth a change
 SEVERAL = 5  # epochs: with fewer it is them that are lacking
+SIGNS_COST = 0.1  # of the score, where norms leave a sign of every number
 FEW_SAMPLES, FEWEST = 8, 4  # of a channel: the error of a variance is √(2/n), 50 % and 71 %
 
 
@@ -35,11 +36,12 @@ def _statistics(subject: Subject) -> Iterator[Suspicion]:
     if not counts or min(counts.values()) > FEW_SAMPLES:
         return
     where = min(counts, key=lambda path: counts[path])
+    signs = counts[where] == 2 and not subject.whole.good  # (a − b)/|a − b|: which of two is larger, and nothing else
     yield Suspicion(
         "bn-small-batch", where,
         f"Batch normalization in {where} averages over {counts[where]} numbers: its statistics are mostly noise.",
         {"numbers a channel": counts[where], "batch size": size},
-        prior=0.75 if counts[where] <= FEWEST else 0.05,
+        prior=0.9 if signs else 0.75 if counts[where] <= FEWEST else 0.05, gain=SIGNS_COST if signs else None,
         cures=(set_field(subject, "batch_size", min(USUAL, subject.batches.n), steps=size / USUAL),),
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ from trainwell.clinic.subject import Subject
 PHASE, COST = "training", 0.0  # reads the rehearsal; its cure is tried where the recall falls short
 RATIO, SHORT, GAINED = 4.0, 0.1, 0.08
 SO_RARE = 15.0  # ratio at which a net that knows one class alone is taken for one that the others are too rare for
+HALF_WAY = 2.0  # times the weight that a class lacks to count as much as another
 TURNED, COSTS = 1.5, 0.1  # weight of the commonest class over the rarest's; of the score
 RARE = 8.0  # ratio from which a class is missed for its rarity, however far the net has come
 SCORED = 1_000  # samples that recall is taken on
@@ -57,6 +58,8 @@ def _judged(subject: Subject, found: Answers, counts: Tensor) -> Iterator[Suspic
         )  # fmt: skip
         return
     cure = weigh(subject, counts, found.onehot)
+    if cure is None and favoured > 0 and favoured * ratio > HALF_WAY:
+        cure = _weigh_anew(subject, counts, found.onehot)  # weights that do not make up for the counts
     share = bearable(subject)  # of the training: at its own pace a net may just say one class, whatever the weights
     plain = subject.whole if share == 1.0 else subject.slower(share)
     recalls, shares = recall_of(subject, plain, found), counts / counts.sum()

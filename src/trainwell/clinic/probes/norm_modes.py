@@ -11,6 +11,7 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "structure", 0.0
 LEFT, ALL = 0.2, 0.9  # share of the initial running statistics that is still there at the end
+LATEST, FEW = 0.9, 8  # momentum that keeps the last batch alone, and samples of that batch that say nothing
 COSTS = 0.1  # of the score, where evaluation normalizes by statistics that are no data's
 
 
@@ -28,6 +29,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             where, momentum = next(iter(found.items()))
             left = (1 - momentum) ** subject.steps
             never = left > ALL and _untouched(subject, where)
+            last = subject.batches.n % max(1, subject.program.batch_size) if momentum >= LATEST else 0
+            never = never or 1 < last < FEW
             yield Suspicion(
                 "bn-train-eval-mismatch", where,
                 f"With momentum {momentum:g} the running statistics of {where} {word}: evaluation is not training.",

@@ -1,9 +1,10 @@
 """Units that are dead or saturated before the first step, and gradients that burst in the first steps."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.activations import exchange_activations
@@ -23,6 +24,8 @@ MORE = 0.25  # by which the net drawn anew must do better for the weights to be 
 LOW = -0.3  # mean of the biases from which on they hold units down
 NORMED_LOW = -1.5  # mean of a norm's shifts, in deviations of what it gives
 SIZED = 16  # samples from which on dead means dead
+HUGE = 1e4  # norm of a gradient that no rate bears
+STEPS = 3  # calls of one layer that make it one of a recurrence
 BURST = 100.0  # gradient norm over the opening's median
 
 
@@ -89,11 +92,28 @@ def _most_saturated(layers: list[LayerSignal]) -> LayerSignal | None:
     return max(layers, key=lambda layer: layer.saturated, default=None)
 
 
+def _recurrent(subject: Subject) -> bool:
+    """Whether a layer is called step by step, or runs through time by itself."""
+    calls = Counter(layer.path for layer in subject.chain.of_kind("linear"))
+    modules = subject.program.model.modules()
+    return max(calls.values(), default=0) > STEPS or any(isinstance(m, nn.RNNBase | nn.RNNCellBase) for m in modules)
+
+
 def _bursts(subject: Subject) -> Iterator[Suspicion]:
     opening = vars(subject).get("opening")  # where the reasoning has asked for it: it is not worth its passes here
     if opening is None or subject.program.clip_grad:
         return
     norms = [norm for norm in opening.norms if not math.isnan(norm)]
+    known = [norm for norm in norms if math.isfinite(norm)]
+    if not opening.finite and known and max(known) > HUGE:
+        yield Suspicion(
+            "exploding-gradient", "the first steps",
+            f"The gradient has a norm of {max(known):.3g} within {len(opening.losses)} steps, and then the loss is no "
+            "number.", {"largest": max(known), "steps": len(opening.losses)},
+            prior=0.75 if _recurrent(subject) else 0.5,
+            cures=(set_field(subject, "clip_grad", 1.0),), explains=frozenset(["nonfinite-loss", "lr-too-high"]),
+        )  # fmt: skip
+        return
     if len(norms) < 5:
         return
     middle = sorted(norms)[len(norms) // 2]

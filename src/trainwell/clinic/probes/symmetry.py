@@ -22,6 +22,7 @@ LOOKED_AT = 64  # entries of each row, where they tell
 HALF = 0.5  # share of distinct units up to which a layer is suspected
 LOST = 0.2  # of the quality, expected: copies of one unit are one unit, for as long as training lasts
 STUCK, LOOSE = 0.95, 0.4  # priors: the gradients are equal too; they differ (dropout, or what follows breaks it)
+CONSTANT = 0.9  # of several matrices that are one number each, whose units only the biases tell apart
 
 
 _found: "WeakKeyDictionary[Subject, tuple[dict[str, float], dict[str, float]]]" = WeakKeyDictionary()
@@ -42,9 +43,16 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "layers": len(bad), "share of distinct units": round(min(bad.values()), 3),
             "gradients equal too": bool(stuck),
         },
-        prior=STUCK if stuck else LOOSE, certain=bool(stuck), loss=LOST,
+        prior=STUCK if stuck else CONSTANT if _constant(subject, bad) else LOOSE, certain=bool(stuck), loss=LOST,
         cures=(_anew(subject, list(bad)), redraw(subject, scheme="xavier")),
     )  # fmt: skip
+
+
+def _constant(subject: Subject, bad: dict[str, float]) -> bool:
+    """Whether two layers or more are one number other than 0 each."""
+    modules = dict(subject.program.model.named_modules())
+    weights = [w for path in bad if path in modules and (w := _weight(modules[path])) is not None]
+    return sum(bool((w == w.flatten()[0]).all()) and bool(w.any()) for w in weights) > 1
 
 
 def _anew(subject: Subject, paths: list[str]) -> Cure:

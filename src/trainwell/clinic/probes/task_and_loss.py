@@ -5,19 +5,28 @@ from contextlib import suppress
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainwell.clinic.answers import Answers, answers_of
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cure import Cure, together
-from trainwell.clinic.cures.head_and_loss import another_loss, logarithm, of_output, removable, wider_head, without
-from trainwell.clinic.cures.targets import relabel, reshape
+from trainwell.clinic.cures.head_and_loss import (
+    another_loss,
+    ignore_unknown,
+    logarithm,
+    of_output,
+    removable,
+    wider_head,
+    without,
+)
+from trainwell.clinic.cures.targets import relabel, reshape, zero_for_minus_one
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.targets import onehot_codes, outsiders
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 2.0
 CLASSES = ("classification", "sequence")
+FEW_VALUES, MOSTLY = 5, 0.6  # different targets of a question of yes and no; share of them that are 0 or 1
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -82,8 +91,18 @@ def _numbers_expected(subject: Subject, contract: Contract, answers: Answers) ->
     elif outputs == 1 and many and answers.task in CLASSES and (answers.given or wants != "values"):
         message = f"The loss treats the codes of {classes} classes as quantities, as if class 2 were twice class 1."
         yield _wrong("wrong-loss-for-task", message, answers, _classes(subject, contract, answers), 0.5)
+    elif wants in ("probability", "logit") and outside and _minus_and_plus_one(answers):
+        message = "Training targets are −1 and 1, which the loss takes for probabilities: it wants 0 and 1."
+        yield replace(
+            _wrong("wrong-loss-for-task", message, answers, [zero_for_minus_one()], 0.6), code="label-out-of-range"
+        )
     elif wants in ("probability", "logit") and outside and len(answers.values) > 2 and _same(contract, answers):
-        if answers.single and answers.labels and not (answers.given and answers.task == "regression"):
+        if (strays := _strays(answers)) is not None:
+            shown = ", ".join(f"{value:g}" for value in strays.tolist())
+            message = f"Targets hold {shown} beside 0 and 1, which the loss takes for probabilities."
+            cure = ignore_unknown(subject.program.loss, wants == "logit")
+            yield _wrong("label-out-of-range", message, answers, [cure])
+        elif answers.single and answers.labels and not (answers.given and answers.task == "regression"):
             message = f"The loss is one of two classes, but the targets have {classes}."
             yield _wrong("wrong-loss-for-task", message, answers, _classes(subject, contract, answers), 0.6)
         else:
@@ -91,6 +110,24 @@ def _numbers_expected(subject: Subject, contract: Contract, answers: Answers) ->
             yield _wrong("wrong-loss-for-task", message, answers, [_quantity(subject, contract, answers)], 0.8)
     elif wants == "values" and outputs == 1 and classes == 2 and answers.task == "binary" and not outside:
         yield from _squared_probability(subject, contract, answers)
+
+
+def _minus_and_plus_one(answers: Answers) -> bool:
+    """Whether training targets are −1 and 1 where validation targets may be 0 and 1."""
+    known = set(answers.values.tolist()) <= {-1.0, 0.0, 1.0} and len(answers.values) == 3
+    return known and not bool((answers.y == 0).any()) and answers.task in ("binary", "multilabel")
+
+
+def _strays(answers: Answers) -> Tensor | None:
+    """Values other than 0 and 1 that few of the labels of a yes-or-no question have, or None."""
+    if answers.task not in ("binary", "multilabel") or len(answers.values) > FEW_VALUES:
+        return None
+    y = answers.y
+    plain = (y == 0) | (y == 1)
+    both = bool((y == 0).any() and (y == 1).any())
+    if not both or float(plain.double().mean()) < MOSTLY:
+        return None
+    return answers.values[(answers.values != 0) & (answers.values != 1)]
 
 
 def _squared_probability(subject: Subject, contract: Contract, answers: Answers) -> Iterator[Suspicion]:

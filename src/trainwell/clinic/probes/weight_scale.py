@@ -27,6 +27,7 @@ SMALLEST, LARGEST = 0.19, 3.5  # σ of torch's rule over 3, of Kaiming's times 2
 NEAR = (0.45, 1.8)  # σ that many layers one after the other still feel
 LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast from which on the scale is suspected
 FADED = 1e4  # factor on the last hidden layer's size²
+BURST = 1e12  # the same, of a net whose answers are no numbers
 GROWN = 1e4  # factor on size² from the first hidden layer to the last that no scale of the weights explains
 FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
 
@@ -96,6 +97,9 @@ def _hidden(subject: Subject) -> Iterator[Suspicion]:
 
 def _grows(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
     """A signal that grows from layer to layer though no weight is off its scale: branches add up, or width does it."""
+    if not math.isfinite(found.own.output):
+        yield from _overflows(found)
+        return
     hidden = found.own.hidden
     growth = _over(hidden[-1].moment, hidden[0].moment) if len(hidden) > 1 else 1.0
     layers = hidden_layers(subject)
@@ -107,6 +111,20 @@ def _grows(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
         f"The signal grows {math.sqrt(growth):.3g} times from the first hidden layer to the last, before the first "
         "step.", {"growth of the size": math.sqrt(growth), "layers": len(hidden)}, prior=0.6,
         cures=(normalize_layers(subject, layers), gentle),
+    )  # fmt: skip
+
+
+def _overflows(found: Comparison) -> Iterator[Suspicion]:
+    """Answers that are no numbers before the first step, though no weight is off its scale."""
+    seen = [layer for layer in found.own.layers if math.isfinite(layer.moment)]
+    if len(seen) < 2 or _over(seen[-1].moment, seen[0].moment) < BURST:
+        return
+    growth = math.sqrt(_over(seen[-1].moment, seen[0].moment))
+    yield Suspicion(
+        "exploding-activations", seen[-1].path,
+        f"The signal grows {growth:.3g} times from {seen[0].path} to {seen[-1].path}, and the answers are no numbers "
+        "before the first step.", {"growth of the size": growth, "layers": len(seen)},
+        prior=0.9, certain=True, loss=1.0,
     )  # fmt: skip
 
 
