@@ -23,7 +23,7 @@ from trainwell.lab.single import Options, measured
 from trainwell.training.environment import processor
 
 LONG_BY = ("steps", "limit", "passes", "epochs", "iterations", "nets", "starts", "sets", "runs", "pictures", "units")
-FRACTIONS = ((1 / 50, 1 / 25), (1 / 500, 1 / 200), (1 / 5000, 1 / 2000))
+FRACTIONS = ((1 / 50, 1 / 25), (1 / 10, 1 / 5), (1 / 500, 1 / 200), (1 / 5000, 1 / 2000))
 
 
 def started(name: str, limit: float, fraction: float = 1.0) -> tuple[float, dict[str, Any] | None]:
@@ -68,8 +68,10 @@ def pace(chosen: Entry, limit: float) -> str:
     field = long_by(setting)
     if not field:
         return "no part of it can be run"
-    whole = getattr(setting, field)
+    whole, longest = getattr(setting, field), 1.0
     for fractions in FRACTIONS:
+        if fractions[0] >= longest:
+            continue
         parts = [max(2, round(whole * fraction)) for fraction in fractions]
         if parts[0] == parts[1]:
             parts[1] += 1
@@ -77,10 +79,13 @@ def pace(chosen: Entry, limit: float) -> str:
         for part in parts:
             spent, ended = started(chosen.id, limit, part / whole)
             if ended is None:
+                longest = part / whole
                 break
             seconds.append(spent)
         if len(seconds) == 2:
             slope = (seconds[1] - seconds[0]) / (parts[1] - parts[0])
+            if slope <= 0:
+                continue  # the parts are too small to tell it from what does not depend on them
             hours = (seconds[1] + slope * (whole - parts[1])) / 3600
             return f"{1 / slope:9.3g} {field}/s of {whole}: {hours:.2g} h"
     return f"{parts[0]} of {whole} {field} take more than {limit:.0f} s: over {limit * whole / parts[0] / 3600:.2g} h"

@@ -71,7 +71,7 @@ class Exam:
             only: codes of the causes to cure; all, if None.
 
         Raises:
-            InputError: for a code that was not found.
+            InputError: for a code that was not found, or whose cure builds on one that is not asked for.
         """
         chosen = [t for t in self.reasoned.accepted if only is None or t.suspicion.code in only]
         for code in only or ():
@@ -82,7 +82,15 @@ class Exam:
         with untouched(self.program.train), untouched(self.program.val), as_usual():
             given = unwrapped(self.program)
             torch.manual_seed(self.reasoned.subject.seed)  # of layers that a cure adds
-            cured = together([t.cure for t in chosen]).apply(private(given))
+            try:
+                cured = together([t.cure for t in chosen]).apply(private(given))
+            except (KeyError, AttributeError) as error:
+                if len(chosen) == len(self.reasoned.accepted):
+                    raise
+                raise InputError(
+                    f"The cure of {', '.join(only or ())} builds on others that were found before.",
+                    f"Take all of them: {self._codes()}.",
+                ) from error
             if isinstance(given.optimizer, Optimizer):
                 cured = replace(cured, optimizer=built(cured))
         return cured
@@ -253,6 +261,8 @@ def _cause(trial: Trial, symptoms: tuple[str, ...]) -> Finding:
         "score before": round(trial.before.score, 4),
         "score with the cure": round(trial.run.score, 4),
     }
+    if trial.beside:
+        evidence["cured together with"] = trial.beside
     if trial.before.run.error:
         evidence = {**trial.suspicion.evidence, "error": trial.before.run.error}
     s = trial.suspicion

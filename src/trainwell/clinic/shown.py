@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 MARKS = {"error": "✗", "warning": "!", "info": "·"}
 SCORES = ("score before", "score with the cure")
+BESIDE = "cured together with"
 MOST_CHANGES = 6
 LOW = 0.5  # score from which on a program without findings is called healthy in words
 
@@ -95,7 +96,9 @@ def trial(finding: Finding) -> str:
         return ""
     if before == after:
         return ""
-    return f"The cure alone takes the score of a rehearsal from {before:.3g} to {after:.3g}."
+    other = finding.evidence.get(BESIDE)
+    who = "The cure alone takes" if other is None else f"With that of {other} together, the cure takes"
+    return f"{who} the score of a rehearsal from {before:.3g} to {after:.3g}."
 
 
 def changes(cure: Cure) -> list[str]:

@@ -47,6 +47,7 @@ class Trial:
         run: how it did with it.
         gain: of quality.
         how: the rehearsal's settings; empty where nothing was rehearsed.
+        beside: code of what was cured in the same rehearsal, or "".
     """
 
     suspicion: Suspicion
@@ -55,6 +56,7 @@ class Trial:
     run: Rehearsal
     gain: float
     how: dict[str, Any] = field(default_factory=dict)
+    beside: str = ""
 
     @property
     def level(self) -> Level | None:

@@ -148,4 +148,8 @@ def _pair(found: Reasoned, firsts: list[Trial], level: Level, enough: float) -> 
     both = _trial(found, firsts[0].suspicion, together([t.cure for t in firsts]), level, enough)
     if both is None or both.gain - max(0.0, *(t.gain for t in firsts)) < enough:
         return []
-    return [replace(both, suspicion=t.suspicion, cure=t.cure) for t in firsts]
+    one, other = (t.suspicion.code for t in firsts)
+    return [
+        replace(both, suspicion=t.suspicion, cure=t.cure, beside=other if t.suspicion.code == one else one)
+        for t in firsts
+    ]
