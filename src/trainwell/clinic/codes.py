@@ -38,7 +38,8 @@ _ALL = (
     _code(
         "input-not-normalized",
         "Inputs are far from mean 0 and variance 1, or differ much in scale: one rate cannot suit all weights.",
-        "largest |mean|/std and spread of the features' scales; tried: standardized inputs on a copy",
+        "largest |mean|/std and spread of the features' scales, marks of missing values (far and repeated), parts on "
+        "different scales (2 deviations, or a ratio of 4); tried: scaled inputs on a copy",
         "standardize the inputs inside the model, with the statistics of the training part",
         f"{RATE_TROUBLE} {NO_LEARNING} {EXPLOSION} {VANISHING} ill-conditioned-features bad-init-scale",
         "N01; N03; S15; LeCun et al. 1998",
@@ -70,7 +71,7 @@ _ALL = (
     _code(
         "class-imbalance",
         "One class is so much more frequent that ignoring the others is a good answer.",
-        "ratio of class counts, and the recall of the rare ones after a rehearsal",
+        "ratio of class counts (from 4), the recall of the rare ones after a rehearsal, weights that favour the common",
         "weights in the loss, inversely proportional to the class counts",
         f"{NO_LEARNING}",
         "Buda et al. 2018",
@@ -78,7 +79,7 @@ _ALL = (
     _code(
         "label-out-of-range",
         "A label is outside 0 … classes − 1 (or outside [0, 1] for a probability).",
-        "smallest and largest label against the number of outputs",
+        "smallest and largest label against the number of outputs, marks beside 0 and 1",
         "relabel to 0 … classes − 1",
         f"program-crashes loss-output-mismatch wrong-loss-for-task target-shape-mismatch {RATE_TROUBLE} {NO_LEARNING}",
         "O12",
@@ -143,7 +144,7 @@ _ALL = (
     _code(
         "vanishing-gradient",
         "The gradient shrinks from layer to layer on its way down: the first layers hardly learn.",
-        "norm of the gradient per layer, against what theory predicts",
+        "norm of the gradient per layer, against what theory predicts; gradients that are zero whatever the weights",
         "an activation and an initialization that keep the scale; normalization or shortcuts",
         f"{NO_LEARNING} saturated-activations vanishing-activations bad-init-scale too-deep-for-width",
         "S09; S06; S21; Glorot & Bengio 2010",
@@ -159,7 +160,7 @@ _ALL = (
     _code(
         "vanishing-activations",
         "The signal shrinks from layer to layer: what comes out hardly depends on what went in.",
-        "second moment per layer, against what theory predicts",
+        "second moment per layer, against what theory predicts; answers that are no numbers before the first step",
         "an initialization that keeps the scale",
         f"vanishing-gradient {NO_LEARNING} bad-init-scale",
         "S01; S04; He et al. 2015",
@@ -167,7 +168,7 @@ _ALL = (
     _code(
         "exploding-activations",
         "The signal grows from layer to layer.",
-        "second moment per layer, against what theory predicts",
+        "second moment per layer, against what theory predicts; answers that are no numbers before the first step",
         "an initialization that keeps the scale",
         f"exploding-gradient saturated-activations dead-relu {RATE_TROUBLE} bad-init-scale",
         "S02; S05",
@@ -199,7 +200,7 @@ _ALL = (
     _code(
         "bad-init-scale",
         "Initial weights are much too small or too large for their layer.",
-        "std of each weight against 1/√fan-in, and the signal that theory predicts",
+        "std of each weight against 1/√fan-in, the signal that theory predicts, first answers far beyond the targets",
         "an initialization that keeps the scale (Kaiming, Xavier)",
         f"{RATE_TROUBLE} {NO_LEARNING} {EXPLOSION} {VANISHING} exploding-gradient",
         "S01; S02; S05; S08",
@@ -215,7 +216,7 @@ _ALL = (
     _code(
         "missing-nonlinearity",
         "Linear layers follow each other with nothing between: together they are one linear layer.",
-        "the traced chain of layers",
+        "the traced chain of layers, f(a) + f(b) = f(a + b) + f(0), what a linear map of the inputs can answer",
         "an activation between them",
         "underfitting-capacity too-few-epochs lr-too-low loss-not-decreasing",
         "L08",
@@ -232,7 +233,7 @@ _ALL = (
     _code(
         "lr-too-low",
         "The learning rate is so low that training ends before it gets anywhere.",
-        "the whole training rehearsed; tried: larger rates on a copy",
+        "the whole training rehearsed, how far all steps move the weights (5 %); tried: larger rates on a copy",
         "multiply the rate",
         "loss-not-decreasing underfitting-capacity",
         "O06",
@@ -264,7 +265,7 @@ _ALL = (
     _code(
         "frozen-parameters",
         "Parameters do not require a gradient, so that training leaves them as they were drawn.",
-        "requires_grad; tried: unfrozen on a copy",
+        "requires_grad, and parts that the loss depends on but no gradient reaches; tried: unfrozen on a copy",
         "let them require a gradient",
         f"{NO_LEARNING} parameters-not-in-optimizer unused-parameters",
         "N10; S18",
@@ -272,7 +273,7 @@ _ALL = (
     _code(
         "parameters-not-in-optimizer",
         "Parameters get gradients but the optimizer does not know them.",
-        "the optimizer's groups against the model's parameters; tried: all of them",
+        "the optimizer's groups against the model's parameters, tensors that are none; tried: all of them",
         "give the optimizer all parameters",
         f"{NO_LEARNING} frozen-parameters unused-parameters",
         "S18",
@@ -280,7 +281,7 @@ _ALL = (
     _code(
         "unused-parameters",
         "Parameters take no part in the output.",
-        "no gradient from the loss",
+        "no gradient from the loss, which does not depend on them; tried: used",
         "use the layer, or take it away",
         "",
         "R05",
@@ -288,7 +289,7 @@ _ALL = (
     _code(
         "bn-train-eval-mismatch",
         "Batch normalization answers differently in training and in evaluation.",
-        "score and loss in both modes after a rehearsal",
+        "the share of their start that running statistics keep, scores by them and by each batch's own",
         "running statistics that fit: momentum, enough steps, the right mode",
         "overfitting bn-small-batch oscillating-loss",
         "N14",
@@ -304,7 +305,7 @@ _ALL = (
     _code(
         "dropout-too-high",
         "So many units are dropped that too little gets through.",
-        "probabilities of the dropout layers; tried: lower ones",
+        "probabilities of the dropout layers, the noise p/((1 − p) n) of few units, and their place; tried: lower ones",
         "a smaller probability",
         f"{NO_LEARNING} bn-train-eval-mismatch oscillating-loss",
         "G02",
@@ -312,7 +313,7 @@ _ALL = (
     _code(
         "overfitting",
         "The net learns its training samples by heart and gets worse on others.",
-        "training and validation scores over a rehearsal of the whole training",
+        "training and validation scores over a rehearsal of the whole training, and over one of a share of the samples",
         "stop earlier, weight decay, dropout, augmentation, a smaller net",
         "too-few-epochs",
         "R05; G04; G10",
@@ -320,7 +321,7 @@ _ALL = (
     _code(
         "underfitting-capacity",
         "The net is too small for what it has to learn.",
-        "training score of a rehearsal, with time to spare; tried: a wider net",
+        "training score of a rehearsal, with time to spare, kernels of one place; tried: a wider net",
         "more units or layers",
         "loss-not-decreasing too-few-epochs",
         "R05; L08",
@@ -344,7 +345,7 @@ _ALL = (
     _code(
         "weight-decay-too-high",
         "Weight decay pulls the weights to zero faster than the loss can push them away.",
-        "decay × rate × steps; tried: without",
+        "decay × rate × steps (or decay · w against the gradient); tried: without",
         "a smaller weight decay",
         f"{NO_LEARNING} vanishing-activations vanishing-gradient dead-relu",
         "G01",
@@ -360,7 +361,7 @@ _ALL = (
     _code(
         "stale-gradients",
         "Gradients of earlier steps are still there and add up: zero_grad is missing.",
-        "watched in the loop: a gradient that holds the last one",
+        "zero_grad asked over four steps; watched in the loop: a gradient that holds the last one",
         "call optimizer.zero_grad() every step",
         f"{RATE_TROUBLE}",
         "O11",
