@@ -17,7 +17,7 @@ from trainwell.clinic.crash_words import in_backward
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.examinable import as_usual, examinable, unwrapped
 from trainwell.clinic.finding import INFO, Finding, Suspicion, severity
-from trainwell.clinic.first_step import first_step
+from trainwell.clinic.first_step import NO_GRADIENT, first_step
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.private import built, private
 from trainwell.clinic.reasoned import Reasoned
@@ -226,7 +226,7 @@ def findings_of(reasoned: Reasoned) -> list[Finding]:
     told = {*accepted, *(code for cause in causes for code in cause.symptoms)}
     sure = [s for s in reasoned.suspected if s.certain and s.code not in told and (broken or not s.cures)]
     other = any(s.code != "program-crashes" and "program-crashes" in CODES[s.code].explains for s in sure)
-    crashes = broken and other and "has no gradient" not in reasoned.subject.first_step.error  # which no head explains
+    crashes = broken and other and NO_GRADIENT not in reasoned.subject.first_step.error  # which no head explains
     causes += [_uncured(s) for s in sure if s.code != "program-crashes" or not crashes]
     if not causes and (broken or _breaks_later(reasoned)):
         causes.append(_crash(reasoned))

@@ -15,7 +15,7 @@ WELL = 0.93  # score of both parts from which the whole rehearsal needs no other
 CAUTIOUS = 3.0  # factor from which a rehearsal that fails is tried again more slowly
 FAST, HURRIED = 10.0, 0.1  # times the program's pace from which a rehearsal's end is doubtful; by how much a doubling
 SELF_PACED = (Adadelta, Rprop)  # they find the size of their steps step by step, whatever the rate
-SLOW_STARTING = 0.25
+SLOW_STARTING = 0.25  # gain asked of a cure where they are hurried
 ALIKE = 0.05  # scores that chance alone may order
 
 
@@ -100,7 +100,9 @@ def needed(subject: Subject, level: Level, prior: float = 0.5, *, apart: bool = 
     errors = min(2.0, max(0.0, 2.25 - 2.5 * prior))
     share = level.how["share"]
     hurried = share > 0.0 and not apart
+    asked = NOTABLE
     if hurried and isinstance(subject.optimizer, SELF_PACED):
-        return SLOW_STARTING + errors * math.sqrt(score * (1 - score) / len(part.y))
-    hurry = HURRIED * max(0.0, math.log2(level.run.factor / share / FAST)) if hurried else 0.0
-    return NOTABLE + errors * math.sqrt(score * (1 - score) / len(part.y)) + hurry
+        asked = SLOW_STARTING
+    elif hurried:
+        asked += HURRIED * max(0.0, math.log2(level.run.factor / share / FAST))
+    return asked + errors * math.sqrt(score * (1 - score) / len(part.y))

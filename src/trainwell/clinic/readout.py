@@ -57,8 +57,7 @@ def read_out(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], task: str
     shifts = torch.randn(FEATURES, generator=draw, dtype=torch.float64)
     features = [(part @ weights + shifts).clamp(min=0.0) for part in (x, x_val)]
     both = [torch.cat(parts, 1) for parts in zip((x, x_val), features, strict=True)]
-    kind = "binary" if task == "binary" else task
-    return Readout(_best(x, targets, x_val, y_val, kind), _best(both[0], targets, both[1], y_val, kind))
+    return Readout(_best(x, targets, x_val, y_val, task), _best(both[0], targets, both[1], y_val, task))
 
 
 def _best(x: Tensor, targets: Tensor, x_val: Tensor, y_val: Tensor, task: str) -> float:

@@ -19,9 +19,10 @@ from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import LIKELY, STRONG, Trial, gain_of
-from trainwell.clinic.trying import LENGTH, MUCH, confirmed, of_our_making, try_cures
+from trainwell.clinic.trying import LENGTH, confirmed, of_our_making, try_cures
 
 ROUNDS = 5
+MUCH = 0.3  # room from which what was not tried may be named
 LATE_STRONG = 0.75  # prior of what only the training shows from which it is named untried
 
 

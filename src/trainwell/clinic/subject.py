@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.duplicate import duplicate
@@ -111,6 +112,13 @@ class Subject:
         return all_steps(self.program, self.batches)
 
     # the model, before training
+
+    def module(self, path: str) -> nn.Module | None:
+        """The module of the program's own model at this path; None where there is none, as of a call of a function."""
+        try:
+            return self.program.model.get_submodule(path)
+        except AttributeError:
+            return None
 
     def fresh(self) -> Program:
         """A private copy to train or to change."""

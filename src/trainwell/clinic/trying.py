@@ -20,7 +20,7 @@ from trainwell.clinic.trials import (
 
 NEARLY_SURE = 0.9  # prior of each of two that are tried at once
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
-SOME, MUCH = 0.2, 0.3  # room from which a trial of both is worth it; more gain than usual that a guess must bring
+SOME, LUCK = 0.2, 0.3  # room from which a trial of both is worth it; more gain than usual that a guess must bring
 LENGTH = frozenset(["too-few-epochs", "overfitting"])  # of the training
 CLOSE, REPEATED = 0.03, 2  # gain beside what is asked from which a trial is repeated, so often at most
 
@@ -54,7 +54,7 @@ def try_cures(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Tria
         firsts = list({t.suspicion.code: t for t in reversed(pair)}.values())[::-1]
         if (
             len(firsts) == 2
-            and not _same_matter(firsts)
+            and not _same_matter(*(t.suspicion for t in firsts))
             and level.room >= SOME
             and max(t.gain for t in trials) < enough
         ):
@@ -66,9 +66,7 @@ def _two_at_once(found: Reasoned, seen: list[Suspicion], level: Level) -> list[T
     """Two that are nearly always harmful, tried together at once: neither may gain anything beside the other."""
     sure = [s for s in seen if s.prior >= NEARLY_SURE and s.cures and s.gain is None and not s.guessed]
     firsts = list({s.code: s for s in reversed(sure)}.values())[::-1][:2]
-    if len(firsts) < 2 or level.room < STUCK or firsts[1].code in firsts[0].brings_about:
-        return []
-    if firsts[0].code in firsts[1].brings_about:
+    if len(firsts) < 2 or level.room < STUCK or _same_matter(*firsts):
         return []
     alone = [Trial(s, s.cures[0], level, level.run, 0.0) for s in firsts]
     return _pair(found, alone, level, enough_for(found.subject, level, firsts[0]))
@@ -100,12 +98,11 @@ def confirmed(found: Reasoned, trials: list[Trial]) -> list[Trial]:
 def enough_for(subject: Subject, level: Level, suspicion: Suspicion) -> float:
     """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck."""
     apart = suspicion.gain is not None
-    return needed(subject, level, suspicion.prior, apart=apart) + (MUCH if suspicion.guessed else 0.0)
+    return needed(subject, level, suspicion.prior, apart=apart) + (LUCK if suspicion.guessed else 0.0)
 
 
-def _same_matter(pair: list[Trial]) -> bool:
+def _same_matter(a: Suspicion, b: Suspicion) -> bool:
     """Whether one of two is what the other brings about."""
-    a, b = (t.suspicion for t in pair)
     return b.code in a.brings_about or a.code in b.brings_about
 
 

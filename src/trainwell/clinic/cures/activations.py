@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.cures.initialization import drawn_anew, redraw_
 from trainwell.clinic.cures.standing_in import StandsIn
-from trainwell.clinic.cures.surgery import replace_module
+from trainwell.clinic.cures.surgery import replace_modules
 from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import FUNCTIONS, canonical_name
 from trainwell.theory.chain import Chain, Layer
@@ -38,9 +38,7 @@ def insert_activations(subject: Subject, paths: list[str]) -> Cure:
     """Put a ReLU behind these layers."""
 
     def apply(program: Program) -> Program:
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, lambda old: nn.Sequential(old, nn.ReLU()))
+        model = replace_modules(program.model, paths, lambda old: nn.Sequential(old, nn.ReLU()))
         return replace(program, model=model)
 
     model = subject.program.model
@@ -62,10 +60,7 @@ def bend_steps(subject: Subject, paths: list[str]) -> Cure:
     """Put a tanh behind layers that are called step by step."""
 
     def apply(program: Program) -> Program:
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, Bent)
-        return replace(program, model=model)
+        return replace(program, model=replace_modules(program.model, paths, Bent))
 
     changes = tuple(Change(f"model.{path}", f"{path}(h)", f"torch.tanh({path}(h))") for path in paths)
     return Cure(f"torch.tanh of {', '.join(paths)}", changes, apply)
@@ -90,9 +85,7 @@ def exchange_activations(subject: Subject, names: Iterable[str], instead: str = 
     counted = tuple(n for n, i in enumerate(calls) if i in places and chain.layers[i].path not in inside)
 
     def apply(program: Program) -> Program:
-        model = program.model
-        for path in inside:
-            model = replace_module(model, path, lambda old: INSTEAD[instead]())
+        model = replace_modules(program.model, inside, lambda old: INSTEAD[instead]())
         if counted:
             model = Exchanged(model, counted, instead)
         if redraw:

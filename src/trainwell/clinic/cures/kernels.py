@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from trainwell.clinic.cure import Change, Cure
-from trainwell.clinic.cures.surgery import replace_module
+from trainwell.clinic.cures.surgery import replace_modules
 from trainwell.clinic.subject import Subject
 from trainwell.training.program import Program
 
@@ -19,10 +19,7 @@ def widen_kernels(subject: Subject, paths: Sequence[str]) -> Cure:
     """Kernels of three places in each direction, padded so that shapes stay; the weights are drawn anew."""
 
     def apply(program: Program) -> Program:
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, _wider)
-        return replace(program, model=model)
+        return replace(program, model=replace_modules(program.model, paths, _wider))
 
     model = subject.program.model
     changes = tuple(Change(f"model.{path}.kernel_size", 1, SIDE) for path in paths if model.get_submodule(path))

@@ -7,7 +7,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.cures.initialization import drawn_anew, redraw_
-from trainwell.clinic.cures.surgery import replace_module
+from trainwell.clinic.cures.surgery import replace_modules
 from trainwell.clinic.subject import Subject
 from trainwell.training.program import Program
 
@@ -21,9 +21,7 @@ def normalize_layers(subject: Subject, paths: list[str]) -> Cure:
 
     def apply(program: Program) -> Program:
         redraw_(program.model, program, seed=seed)
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, lambda old: nn.Sequential(old, _norm(old, small)))
+        model = replace_modules(program.model, paths, lambda old: nn.Sequential(old, _norm(old, small)))
         return replace(program, model=model)
 
     model = subject.program.model
@@ -38,10 +36,7 @@ def without_running_statistics(subject: Subject, paths: list[str]) -> Cure:
     """Group normalization in the place of batch normalization: the same in training and evaluation."""
 
     def apply(program: Program) -> Program:
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, _grouped)
-        return replace(program, model=model)
+        return replace(program, model=replace_modules(program.model, paths, _grouped))
 
     model = subject.program.model
     changes = tuple(

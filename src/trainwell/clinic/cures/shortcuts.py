@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from trainwell.clinic.cure import Change, Cure
 from trainwell.clinic.cures.initialization import drawn_anew, redraw_
-from trainwell.clinic.cures.surgery import replace_module
+from trainwell.clinic.cures.surgery import replace_modules
 from trainwell.clinic.subject import Subject
 from trainwell.training.program import Program
 
@@ -30,10 +30,7 @@ def add_shortcuts(subject: Subject, paths: list[str], *, redraw: bool = True) ->
     def apply(program: Program) -> Program:
         if redraw:
             redraw_(program.model, program, seed=seed)
-        model = program.model
-        for path in paths:
-            model = replace_module(model, path, lambda old: Shortcut(old, scale))
-        return replace(program, model=model)
+        return replace(program, model=replace_modules(program.model, paths, lambda old: Shortcut(old, scale)))
 
     changes = tuple(Change(f"model.{path}", "layer(x)", f"x + {scale:.2g} * layer(x)") for path in paths)
     changes += (drawn_anew(),) if redraw else ()

@@ -1,6 +1,6 @@
-"""Put another module in the place of one of a model's."""
+"""Put other modules in the place of some of a model's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -25,4 +25,11 @@ def replace_module(model: nn.Module, path: str, make: Callable[[nn.Module], nn.M
         for name, child in list(owner._modules.items()):
             if child is old:
                 owner._modules[name] = new
+    return model
+
+
+def replace_modules(model: nn.Module, paths: Iterable[str], make: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """The same at each of these paths, one after the other."""
+    for path in paths:
+        model = replace_module(model, path, make)
     return model

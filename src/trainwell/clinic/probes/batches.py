@@ -1,8 +1,8 @@
 """The batch: steps that training has, and samples that batch normalization averages over."""
 
+import math
 from collections.abc import Iterator
 
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.clinic.cures.settings import set_field
@@ -29,9 +29,9 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 def _statistics(subject: Subject) -> Iterator[Suspicion]:
     size = subject.program.batch_size
     counts = {
-        layer.path: size * _positions(layer.output_shape)
+        layer.path: size * math.prod(layer.output_shape[1:])
         for layer in subject.chain.layers
-        if layer.kind == "norm" and isinstance(_module(subject, layer.path), _BatchNorm)
+        if layer.kind == "norm" and isinstance(subject.module(layer.path), _BatchNorm)
     }
     if not counts or min(counts.values()) > FEW_SAMPLES:
         return
@@ -64,17 +64,3 @@ def _size(subject: Subject, *, noisy: bool) -> Iterator[Suspicion]:
             {"batch size": size, "steps": steps}, prior=0.3,
             cures=(set_field(subject, "batch_size", USUAL, steps=size / USUAL),),
         )  # fmt: skip
-
-
-def _positions(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape[1:]:
-        count *= length
-    return count
-
-
-def _module(subject: Subject, path: str) -> nn.Module | None:
-    try:
-        return subject.program.model.get_submodule(path)
-    except AttributeError:
-        return None

@@ -57,7 +57,7 @@ def _of_few_units(subject: Subject) -> Iterator[Suspicion]:
     """Half of few units: a sum over n of them is noisy by p / ((1 − p) n) of its square, and layers add up."""
     noise, before = 0.0, dict[str, float]()
     for layer in subject.chain.layers:
-        module = None if layer.kind != "dropout" or layer.path.endswith("()") else _module(subject, layer.path)
+        module = None if layer.kind != "dropout" or layer.path.endswith("()") else subject.module(layer.path)
         if isinstance(module, nn.Dropout) and 0.0 < module.p < 1.0 and len(layer.output_shape) == 1:
             noise += module.p / ((1.0 - module.p) * layer.output_shape[0])
             before[layer.path] = module.p
@@ -75,7 +75,7 @@ def _of_answers(subject: Subject) -> Iterator[Suspicion]:
     """A dropout behind the last layer with weights: it puts answers themselves to zero."""
     weighted = [i for i, layer in enumerate(subject.chain.layers) if layer.parameters]
     for layer in subject.chain.layers[weighted[-1] + 1 :] if weighted else ():
-        module = None if layer.path.endswith("()") or layer.kind != "dropout" else _module(subject, layer.path)
+        module = None if layer.path.endswith("()") or layer.kind != "dropout" else subject.module(layer.path)
         if isinstance(module, nn.Dropout) and module.p > LEAST:
             yield Suspicion(
                 "dropout-too-high", layer.path,
@@ -83,10 +83,6 @@ def _of_answers(subject: Subject) -> Iterator[Suspicion]:
                 {"probability": module.p}, prior=0.9, certain=not subject.whole.good, loss=COSTS,
                 cures=(set_dropout({layer.path: module.p}, 0.0),),
             )  # fmt: skip
-
-
-def _module(subject: Subject, path: str) -> nn.Module:
-    return subject.program.model.get_submodule(path)
 
 
 def dropped(subject: Subject) -> dict[str, Dropped]:

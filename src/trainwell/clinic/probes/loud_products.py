@@ -40,7 +40,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 
 
 def _drawn(model: nn.Module) -> list[str]:
-    """Names of the tables, matrices and own parameters of such a size."""
+    """Names of the tables and of the model's own parameters of such a size."""
     found = []
     for path, module in model.named_modules():
         own = isinstance(module, nn.Embedding) or kind_of(module) == "other"

@@ -142,7 +142,7 @@ def intended(first: Layer, second: Layer) -> bool:
     if first.kind == "conv" or second.kind == "conv":
         narrow = not first.output_shape or not second.output_shape or first.output_shape[0] < second.output_shape[0]
         return narrow or "kernel_size=(1," in first.detail or "kernel_size=(1," in second.detail
-    return second.fan_in < min(first.fan_in, second.fan_out)
+    return _code(first, second)
 
 
 def _code(first: Layer, second: Layer) -> bool:

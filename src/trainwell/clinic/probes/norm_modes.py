@@ -28,14 +28,13 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         if found:
             where, momentum = next(iter(found.items()))
             left = (1 - momentum) ** subject.steps
-            never = left > ALL and _untouched(subject, where)
             last = subject.batches.n % max(1, subject.program.batch_size) if momentum >= LATEST else 0
-            never = never or 1 < last < FEW
+            certain = (left > ALL and _untouched(subject, where)) or 1 < last < FEW
             yield Suspicion(
                 "bn-train-eval-mismatch", where,
                 f"With momentum {momentum:g} the running statistics of {where} {word}: evaluation is not training.",
                 {"momentum": momentum, "share of the start left": left}, prior=0.7,
-                certain=never, loss=COSTS if never else 0.0, cures=(set_norm_momentum(found),),
+                certain=certain, loss=COSTS if certain else 0.0, cures=(set_norm_momentum(found),),
             )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Convolutions that see one place alone: with kernels of 1 and no pooling between, neighbours are never compared."""
 
+import math
 from collections.abc import Iterator
 
-from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from trainwell.clinic.cures.kernels import widen_kernels
@@ -20,13 +20,13 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     convolutions = {
         layer.path: module
         for layer in layers
-        if layer.kind == "conv" and isinstance(module := _module(subject, layer.path), _ConvNd)
+        if layer.kind == "conv" and isinstance(module := subject.module(layer.path), _ConvNd)
     }
     first = next((layer for layer in layers if layer.kind == "conv"), None)
     if first is None or not convolutions or any(max(conv.kernel_size) > 1 for conv in convolutions.values()):
         return
     mixing = any(layer.kind in ("linear", "other") and layer.parameters for layer in layers[:-1])
-    if mixing or _places(first.input_shape) < PLACES or not _averaged(subject, convolutions):
+    if mixing or math.prod(first.input_shape[1:]) < PLACES or not _averaged(subject, convolutions):
         return
     whole = subject.whole
     if not whole.finite or whole.train_score >= GOOD:
@@ -37,20 +37,6 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         "each other.", {"convolutions": len(convolutions), "training score": whole.train_score}, prior=0.8,
         cures=(widen_kernels(subject, list(convolutions)),),
     )  # fmt: skip
-
-
-def _module(subject: Subject, path: str) -> nn.Module | None:
-    try:
-        return subject.program.model.get_submodule(path)
-    except AttributeError:
-        return None
-
-
-def _places(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape[1:]:
-        count *= length
-    return count
 
 
 def _averaged(subject: Subject, convolutions: dict[str, _ConvNd]) -> bool:

@@ -93,9 +93,7 @@ def _numbers_expected(subject: Subject, contract: Contract, answers: Answers) ->
         yield _wrong("wrong-loss-for-task", message, answers, _classes(subject, contract, answers), 0.5)
     elif wants in ("probability", "logit") and outside and _minus_and_plus_one(answers):
         message = "Training targets are −1 and 1, which the loss takes for probabilities: it wants 0 and 1."
-        yield replace(
-            _wrong("wrong-loss-for-task", message, answers, [zero_for_minus_one()], 0.6), code="label-out-of-range"
-        )
+        yield _wrong("label-out-of-range", message, answers, [zero_for_minus_one()])
     elif wants in ("probability", "logit") and outside and len(answers.values) > 2 and _same(contract, answers):
         if (strays := _strays(answers)) is not None:
             shown = ", ".join(f"{value:g}" for value in strays.tolist())
