@@ -16,7 +16,7 @@ from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import Trial, _compared, _rests, affords_repetition, repeated
-from trainwell.clinic.trying import LENGTH, confirmed, of_our_making, try_cures
+from trainwell.clinic.trying import OF_LENGTH, confirmed, of_our_making, try_cures
 
 
 def looked(train, val, *, factor=1.0, steps=50, losses=None):
@@ -48,8 +48,9 @@ def test_more_is_asked_of_a_hurried_rehearsal_unless_the_gain_was_measured_apart
     assert asked(10.0, 1.0) == pytest.approx(NOTABLE)
     assert asked(40.0, 1.0) == pytest.approx(NOTABLE + 0.2)  # two doublings beyond ten
     assert asked(40.0, 1.0, apart=True) == asked(40.0, 0.0) == pytest.approx(NOTABLE)
-    slower = 40.0**-0.5  # of the training: the same share of a training forty times as long
-    assert asked(40.0 * slower, slower) == pytest.approx(asked(40.0, 1.0))
+    slower = 40.0**-0.5  # a rehearsal at the root of the pace is hurried by that much
+    assert asked(40.0 * slower, slower) == pytest.approx(NOTABLE)
+    assert asked(400.0 * 400.0**-0.5, 400.0**-0.5) == pytest.approx(asked(20.0, 1.0))
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adadelta, torch.optim.Rprop])
@@ -259,10 +260,10 @@ def test_the_length_of_the_training_is_of_our_making_once_a_cure_has_changed_it(
     assert of_our_making(found) == frozenset()
     smaller = set_field(subject, "batch_size", 5, steps=4.0)
     found.accepted = [replace(trial_of(subject, 0.1), cure=smaller)]
-    assert of_our_making(found) == LENGTH
+    assert of_our_making(found) == OF_LENGTH
     longer = replace(trial_of(subject, 0.1).suspicion, code="too-few-epochs")
     found.accepted = [replace(trial_of(subject, 0.1), suspicion=longer)]
-    assert of_our_making(found) == LENGTH
+    assert of_our_making(found) == OF_LENGTH
 
 
 def test_what_is_of_our_making_is_not_tried():

@@ -97,7 +97,8 @@ def test_the_width_of_a_recurrent_net_is_not_taken_for_none():
 def test_a_batch_of_two_under_batch_norm_is_the_norm_s_matter():
     normed = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
     assert set(seen(batches, subject(net=normed, batch_size=2))) == {"bn-small-batch"}
-    assert set(seen(batches, subject(batch_size=2))) == {"batch-size-extreme"}
+    assert set(seen(batches, subject(batch_size=2, rate=0.5))) == {"batch-size-extreme"}
+    assert set(seen(batches, subject(batch_size=2))) == set()  # a slower rehearsal does well: the noise is the hurry's
 
 
 def test_squared_probabilities_are_suspected_only_where_they_do_not_learn():

@@ -164,3 +164,14 @@ def test_a_loss_that_leaps_from_batch_to_batch_is_no_sign_of_a_high_rate_where_n
 @pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: Adam(p, lr=3e-3), lambda p: Rprop(p, lr=0.01)])
 def test_rates_that_work_are_let_be(make):
     assert [one for one in rate.probe(measured(optimizer=make)) if one.prior > 0.2] == []
+
+
+def test_a_clipped_gradient_moves_no_further_than_its_norm():
+    plain, clipped = (
+        Subject(program(rate=0.01, clip_grad=limit), Meter(300)) for limit in (None, 1e-3)
+    )  # fmt: skip
+    size = math.sqrt(sum(float(p.detach().square().sum()) for p in clipped.program.model.parameters()))
+    assert total_motion(clipped) == pytest.approx(clipped.steps * 0.01 * 1e-3 / 0.1 / size)
+    assert total_motion(plain) > 100 * total_motion(clipped)
+    (found,) = (s for s in rate.probe(clipped) if s.code == "lr-too-low")
+    assert "clipped to 0.001" in found.message and found.cures[0].changes[0].target == "clip_grad"

@@ -12,7 +12,7 @@ from trainwell.clinic.trying import enough_for
 LIKELIER = 0.2  # of the score: what a suspicion that is certain to one that is not is worth
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
 NOTHING = 0.95  # room of a rehearsal that learned nothing at all, at whatever pace
-PLAIN = 0.85  # prior of what is taken though no rehearsal shows that it helps
+PLAIN = 0.84  # prior of what is taken though no rehearsal shows that it helps
 
 
 def best_of(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
@@ -36,7 +36,8 @@ def plainly_needed(found: Reasoned, trials: list[Trial], level: Level) -> list[T
     doubtful = any(not t.suspicion.certain for t in found.accepted)
     if doubtful or hurried or level.room < STUCK or not known:
         return []
-    best = max(known, key=lambda t: (t.suspicion.prior, t.gain))
+    roots = [t for t in known if not any(t.suspicion.code in other.suspicion.brings_about for other in known)]
+    best = max(roots or known, key=lambda t: (t.suspicion.prior, t.gain))
     return [replace(best, gain=max(best.gain, NOTABLE))]
 
 

@@ -104,5 +104,5 @@ def needed(subject: Subject, level: Level, prior: float = 0.5, *, apart: bool = 
     if hurried and isinstance(subject.optimizer, SELF_PACED):
         asked = SLOW_STARTING
     elif hurried:
-        asked += HURRIED * max(0.0, math.log2(level.run.factor / share / FAST))
+        asked += HURRIED * max(0.0, math.log2(level.run.factor / FAST))
     return asked + errors * math.sqrt(score * (1 - score) / len(part.y))

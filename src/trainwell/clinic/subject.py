@@ -29,6 +29,7 @@ OPENING, WHOLE = 30, 50  # steps of the two rehearsals at effort 1
 FEWEST, BATCHES = 64, 24  # samples of each part that are scored: of small batches at most so many
 LARGE = 20_000_000  # parameters of a model whose trained copies are not kept
 LOOKED_AT = 10_000  # steps of a schedule
+CLEARLY = 0.2  # of the score: beyond what a net that came to nothing has by chance
 AGAIN = 7_919  # between the seeds of two rehearsals of one thing
 ROWS = 20_000  # of the data that the data probes look at
 
@@ -186,6 +187,15 @@ class Subject:
         if self._slower is None:
             self._slower = self.rehearse(steps=round(WHOLE * self.effort), share=share)
         return self._slower
+
+    @property
+    def hurt_by_hurry(self) -> float:
+        """Score that the slower rehearsal has beyond that of the whole training, where it was made, else 0."""
+        slower, whole = self._slower, self.__dict__.get("whole")
+        if slower is None or whole is None or not slower.finite:
+            return 0.0
+        better = (slower.score + slower.train_score - whole.score - whole.train_score) / 2
+        return better if better >= CLEARLY else 0.0
 
     @property
     def runs(self) -> list[Rehearsal]:

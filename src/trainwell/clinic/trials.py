@@ -88,13 +88,19 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
     """
     level, best = _compared(subject, suspicion, level), None
     for how in _paces(suspicion, cure, level):
+        if how["share"] == 0.0 and level.how["share"] > 0.0 and best is not None and best.run.finite:
+            break
         cost = how["steps"] + subject.scoring + FORESEEN
         if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
             break
         run = subject.rehearse(cure, **how)
-        trial = Trial(suspicion, cure, level, run, gain_of(suspicion.code, level.run, run), how)
+        gain = gain_of(suspicion.code, level.run, run)
+        if suspicion.code in OVERSHOT and level.run is subject.whole:
+            gain -= 2 * subject.hurt_by_hurry  # as much again is to be expected of the program's own pace
+        trial = Trial(suspicion, cure, level, run, gain, how)
         best = trial if best is None or trial.gain > best.gain else best
         failed = not run.finite or run.train_score < level.run.train_score - ALIKE or curve_of(run).descent < 0
+        failed = failed or (suspicion.prior >= STRONG and run.train_score < level.run.train_score)
         if suspicion.prior < LIKELY or best.gain >= enough or not failed:
             break
     return best
@@ -162,3 +168,5 @@ def _paces(suspicion: Suspicion, cure: Cure, level: Level) -> Iterator[dict[str,
     else:
         yield own
         yield slower
+        if not level.run.finite and suspicion.code not in OVERSHOT:  # then any end is a gain, at whatever pace
+            yield {**own, "share": 0.0}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from trainwell.clinic.cure import Cure, together
 from trainwell.clinic.finding import NOTABLE, Suspicion
-from trainwell.clinic.level import WELL, Level, needed
+from trainwell.clinic.level import ALIKE, WELL, Level, needed
 from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import (
@@ -19,15 +19,17 @@ from trainwell.clinic.trials import (
 )
 
 NEARLY_SURE = 0.9  # prior of each of two that are tried at once
+PLAINLY = 0.85  # prior of each of two that are tried together though one may bring about the other
 UNLIKELY = 0.1  # prior below which a suspicion is not tried
 SOME, LUCK = 0.2, 0.3  # room from which a trial of both is worth it; more gain than usual that a guess must bring
 LENGTH = frozenset(["too-few-epochs", "overfitting"])  # of the training
+OF_LENGTH = LENGTH | {"program-crashes"}  # a schedule made for another one raises
 CLOSE, REPEATED = 0.03, 2  # gain beside what is asked from which a trial is repeated, so often at most
 
 
 def try_cures(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
     """Try the first cures of the likeliest suspicions, for as long as passes are left."""
-    trials, own = list[Trial](), of_our_making(found)
+    trials, own, paired = list[Trial](), of_our_making(found), False
     if both := _two_at_once(found, [s for s in seen if s.code not in own], level):
         return both
     for suspicion in seen:
@@ -46,20 +48,28 @@ def try_cures(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Tria
             continue
         for cure in suspicion.cures:
             trial = _trial(found, suspicion, cure, level, enough)
-            if trial is not None:
-                trials.append(trial)
-                if trial.gain >= enough:
-                    break
-        pair = [t for t in trials if t.suspicion.prior >= LIKELY and t.suspicion.gain is None]
-        firsts = list({t.suspicion.code: t for t in reversed(pair)}.values())[::-1]
-        if (
-            len(firsts) == 2
-            and not _same_matter(*(t.suspicion for t in firsts))
-            and level.room >= SOME
-            and max(t.gain for t in trials) < enough
-        ):
-            trials += _pair(found, firsts, level, enough)
+            if trial is None:
+                continue
+            trials.append(trial)
+            firsts = _first_two(trials, level, enough)
+            if firsts and not paired:
+                paired = True
+                trials += _pair(found, firsts, level, enough)
+            if max(t.gain for t in trials if t.suspicion.code == suspicion.code) >= enough:
+                break
     return trials
+
+
+def _first_two(trials: list[Trial], level: Level, enough: float) -> list[Trial]:
+    """The first trials of the only two likely suspicions so far, where neither gains enough and much could be."""
+    likely = [t for t in trials if t.suspicion.prior >= LIKELY and t.suspicion.gain is None]
+    firsts = list({t.suspicion.code: t for t in reversed(likely)}.values())[::-1]
+    if len(firsts) != 2:
+        return []
+    plain = min(t.suspicion.prior for t in firsts) >= PLAINLY  # each of them seen, whatever the other brings about
+    if not plain and _same_matter(*(t.suspicion for t in firsts)):
+        return []
+    return firsts if level.room >= SOME and max(t.gain for t in trials) < enough else []
 
 
 def _two_at_once(found: Reasoned, seen: list[Suspicion], level: Level) -> list[Trial]:
@@ -75,7 +85,7 @@ def _two_at_once(found: Reasoned, seen: list[Suspicion], level: Level) -> list[T
 def of_our_making(found: Reasoned) -> frozenset[str]:
     """What a cure that was taken brings about: one that changes how long the training is makes it too long or short."""
     changed = any(trial.cure.steps != 1.0 or trial.suspicion.code in LENGTH for trial in found.accepted)
-    return LENGTH if changed else frozenset()
+    return OF_LENGTH if changed else frozenset()
 
 
 def confirmed(found: Reasoned, trials: list[Trial]) -> list[Trial]:
@@ -96,7 +106,11 @@ def confirmed(found: Reasoned, trials: list[Trial]) -> list[Trial]:
 
 
 def enough_for(subject: Subject, level: Level, suspicion: Suspicion) -> float:
-    """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck."""
+    """Gain from which a cure is taken; of a guess much more, as a net drawn anew may just have better luck. What is a
+    defect by itself is cured if that does no harm.
+    """
+    if suspicion.certain:
+        return -ALIKE
     apart = suspicion.gain is not None
     return needed(subject, level, suspicion.prior, apart=apart) + (LUCK if suspicion.guessed else 0.0)
 

@@ -48,12 +48,19 @@ def steps_lack(subject: Subject) -> float:
 def total_motion(subject: Subject) -> float:
     """At most how far all steps move the weights, over their size: Σ η |∇L| / (1 − μ) / |w|; inf for other than SGD.
 
-    Adaptive methods move by the rate, whatever the gradient.
+    Adaptive methods move by the rate, whatever the gradient. A gradient that is clipped counts as clipped.
     """
     group = subject.optimizer.param_groups[0]
     norms = [norm for norm in subject.opening.norms if math.isfinite(norm)]
     if type(subject.optimizer) is not SGD or not norms:
         return math.inf
     size = math.sqrt(sum(float(p.detach().square().sum()) for p in subject.program.model.parameters()))
-    step = mean_rate(subject) * max(norms) / (1.0 - min(0.99, float(group.get("momentum") or 0.0)))
+    longest = min(max(norms), clipped_at(subject))
+    step = mean_rate(subject) * longest / (1.0 - min(0.99, float(group.get("momentum") or 0.0)))
     return subject.steps * step / max(size, 1e-30)
+
+
+def clipped_at(subject: Subject) -> float:
+    """The norm at which gradients are clipped; inf where they are not, or otherwise than by their norm."""
+    limit = subject.program.clip_grad
+    return float(limit) if isinstance(limit, int | float) and limit > 0 else math.inf

@@ -30,7 +30,9 @@ def _as_it_is(x: Tensor) -> Tensor:
 
 
 NOTHING = "identity"
-_FUNCTIONS = {"relu": F.relu, "leaky_relu": F.leaky_relu, "gelu": F.gelu, NOTHING: _as_it_is}
+_FUNCTIONS = {
+    "relu": F.relu, "leaky_relu": F.leaky_relu, "gelu": F.gelu, "sigmoid": torch.sigmoid, NOTHING: _as_it_is,
+}  # fmt: skip
 _PASSES_ON = ("norm", "dropout", "pool", "flatten", "scale")
 
 
@@ -141,14 +143,25 @@ def _to_weights(chain: Chain, readers: dict[int, list[int]], place: int) -> bool
 
 def leave_out_call(subject: Subject, layer: Layer) -> Cure:
     """Without one call of an activation function in the model's ``forward``."""
+    change = Change(f"model.{layer.path}", f"{layer.name} of the output", "the output itself")
+    name = f"take the last {layer.name} away"
+    return _exchanging(subject, layer, NOTHING, name, (change, Change("model", "model", "without that call")))
+
+
+def sigmoid_call(subject: Subject, layer: Layer) -> Cure:
+    """A sigmoid in the place of one call of an activation function in the model's ``forward``."""
+    change = Change(f"model.{layer.path}", f"{layer.name} of the output", "its sigmoid")
+    return _exchanging(subject, layer, "sigmoid", f"a sigmoid in place of the last {layer.name}", (change,))
+
+
+def _exchanging(subject: Subject, layer: Layer, instead: str, name: str, changes: tuple[Change, ...]) -> Cure:
     calls = [other for other in subject.chain.layers if other.kind == "activation"]
     place = next(i for i, other in enumerate(calls) if other is layer)
 
     def apply(program: Program) -> Program:
-        return replace(program, model=Exchanged(program.model, (place,), NOTHING))
+        return replace(program, model=Exchanged(program.model, (place,), instead))
 
-    change = Change(f"model.{layer.path}", f"{layer.name} of the output", "the output itself")
-    return Cure(f"take the last {layer.name} away", (change, Change("model", "model", "without that call")), apply)
+    return Cure(name, changes, apply)
 
 
 class Exchanged(nn.Module):
@@ -157,7 +170,7 @@ class Exchanged(nn.Module):
     Args:
         model: whose ``forward`` calls them.
         places: numbers of the calls, counted over all activations, modules too, in the order in which they run.
-        instead: ``relu``, ``leaky_relu``, ``gelu`` or ``identity``.
+        instead: ``relu``, ``leaky_relu``, ``gelu``, ``sigmoid`` or ``identity``.
     """
 
     def __init__(self, model: nn.Module, places: tuple[int, ...], instead: str) -> None:

@@ -44,9 +44,9 @@ def _scaled_schedule(subject: Subject, by: float) -> Cure:
     return Cure(word, (change,), apply)
 
 
-def stretch_schedule(subject: Subject, length: int) -> Cure:
-    """A schedule that ends after ``length`` steps, run once over the whole training."""
-    shape, steps = rate_multipliers(subject.program, length), subject.steps
+def stretch_schedule(subject: Subject, length: int, steps: int | None = None) -> Cure:
+    """A schedule of ``length`` steps, run once over the whole training, or over ``steps``."""
+    shape, steps = rate_multipliers(subject.program, length), steps or subject.steps
     places = np.linspace(0, length - 1, steps)
 
     def apply(program: Program) -> Program:

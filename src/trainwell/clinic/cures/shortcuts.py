@@ -1,7 +1,8 @@
-"""Cure of nets too deep for their width: x + layer(x) in place of layer(x), wherever a layer keeps the shape."""
+"""Shortcuts: x + layer(x) in place of layer(x), wherever a layer keeps the shape; branches that start at zero."""
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.cure import Change, Cure
@@ -35,6 +36,22 @@ def add_shortcuts(subject: Subject, paths: list[str], *, redraw: bool = True) ->
     changes = tuple(Change(f"model.{path}", "layer(x)", f"x + {scale:.2g} * layer(x)") for path in paths)
     changes += (drawn_anew(),) if redraw else ()
     return Cure(f"shortcuts past {len(paths)} layers", changes, apply)
+
+
+def start_at_zero(subject: Subject, ends: list[str]) -> Cure:
+    """Residual branches that add nothing at first: their last layers start at zero (Zhang, Dauphin and Ma 2019)."""
+    seed = subject.seed
+
+    def apply(program: Program) -> Program:
+        redraw_(program.model, program, seed=seed)
+        with torch.no_grad():
+            for path in ends:
+                for parameter in program.model.get_submodule(path).parameters():
+                    parameter.zero_()
+        return program
+
+    changes = tuple(Change(f"model.{path}.weight", "as drawn", 0.0) for path in ends)
+    return Cure(f"start {len(ends)} residual branches at zero", (*changes, drawn_anew()), apply)
 
 
 def keeping(subject: Subject) -> list[str]:

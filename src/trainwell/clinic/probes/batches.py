@@ -7,7 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.clinic.cures.settings import set_field
 from trainwell.clinic.finding import Suspicion
-from trainwell.clinic.subject import Subject
+from trainwell.clinic.level import CAUTIOUS
+from trainwell.clinic.subject import WHOLE, Subject
 
 PHASE, COST = "training", 0.0
 FEW_STEPS = 100  # in the whole training
@@ -58,9 +59,18 @@ def _size(subject: Subject, *, noisy: bool) -> Iterator[Suspicion]:
             prior=0.8 if subject.program.epochs >= SEVERAL else 0.4,
             cures=(set_field(subject, "batch_size", smaller, steps=size / smaller),),
         )  # fmt: skip
-    elif size <= 2 < n and not noisy:
+    elif size <= 2 < n and not noisy and not _only_hurried(subject):
         yield Suspicion(
             "batch-size-extreme", "batch_size", f"A batch of {size} makes every step mostly noise.",
             {"batch size": size, "steps": steps}, prior=0.3,
             cures=(set_field(subject, "batch_size", USUAL, steps=size / USUAL),),
         )  # fmt: skip
+
+
+def _only_hurried(subject: Subject) -> bool:
+    """Whether a slower rehearsal does much better: the noise is that of a rate so many times as high, and ours."""
+    whole = subject.whole
+    if whole.good or whole.factor <= CAUTIOUS or subject.meter.left < WHOLE * subject.effort + subject.scoring:
+        return False
+    subject.slower(1 / math.sqrt(whole.factor))
+    return subject.hurt_by_hurry > 0

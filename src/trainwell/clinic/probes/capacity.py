@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
-from trainwell.clinic.cures.width import widened
+from torch import nn
+
+from trainwell.clinic.cures.width import Hidden, hidden_layers, widened
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.rehearsal import GOOD
+from trainwell.clinic.resizing import WEIGHTED
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
-NARROW = 8  # units of a hidden layer
+NARROW, VERY_NARROW, TWO = 8, 4, 2  # units of a hidden layer
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -17,19 +20,46 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     whole = subject.whole
     if not whole.finite or whole.train_score >= GOOD:
         return
-    if any(layer.parameters for layer in subject.chain.of_kind("other")):
-        return  # recurrent layers and attention: their width is not seen here
-    weighted = [layer for layer in subject.chain.layers if layer.kind in ("linear", "conv")]
-    hidden = weighted[:-1]
-    narrowest = min((layer.output_shape[0] for layer in hidden if layer.output_shape), default=0)
-    if hidden and narrowest > NARROW:
+    if any(isinstance(module, nn.MultiheadAttention) for module in subject.program.model.modules()):
+        return  # its width is that of several heads
+    try:
+        layers = hidden_layers(subject)
+    except Exception:  # a model that cannot be run on two samples
+        return
+    widest = max((layer.width for layer in layers if _is_table(subject, layer)), default=0)
+    hidden = [layer for layer in layers if not _small_table(subject, layer, widest)]
+    narrowest = min(hidden, key=lambda layer: layer.width, default=None)
+    if narrowest is not None and (narrowest.width > _narrow(subject) or not _trained(subject, narrowest)):
         return
     cure = widened(subject)
-    what = f"its narrowest hidden layer has {narrowest} units" if hidden else "it has no hidden layer"
+    width = narrowest.width if narrowest else 0
+    what = f"its narrowest hidden layer has {narrowest.width} units" if narrowest else "it has no hidden layer"
     curve = curve_of(whole)
     yield Suspicion(
-        "underfitting-capacity", hidden[0].path if hidden else "model",
+        "underfitting-capacity", narrowest.path if narrowest else "model",
         f"The net is small: {what}, and its training score rests at {whole.train_score:.2f}.",
-        {"narrowest hidden layer": narrowest, "training score": whole.train_score, "falling": curve.falling},
-        prior=0.6 if narrowest <= NARROW // 2 else 0.2, cures=() if cure is None else (cure,),
+        {"narrowest hidden layer": width, "training score": whole.train_score, "falling": curve.falling},
+        prior=0.9 if 0 < width <= TWO else 0.6 if width <= VERY_NARROW else 0.2, cures=() if cure is None else (cure,),
     )  # fmt: skip
+
+
+def _is_table(subject: Subject, layer: Hidden) -> bool:
+    return isinstance(subject.module(layer.path), nn.Embedding)
+
+
+def _small_table(subject: Subject, layer: Hidden, widest: int) -> bool:
+    """Whether it is a table of few rows, which few entries tell apart, or of one number a row beside wider ones."""
+    table = subject.module(layer.path)
+    few = isinstance(table, nn.Embedding) and table.num_embeddings <= 2 * layer.width
+    return few or (isinstance(table, nn.Embedding) and layer.width == 1 < widest)
+
+
+def _narrow(subject: Subject) -> int:
+    """Units from which a layer is not narrow; more channels or entries learn faster, but fewer will do."""
+    kinds = {type(module) for module in subject.program.model.modules() if isinstance(module, WEIGHTED)}
+    return NARROW if kinds == {nn.Linear} else VERY_NARROW
+
+
+def _trained(subject: Subject, layer: Hidden) -> bool:
+    """Whether a gradient reaches it: one that gets none is as good as a random one, which width makes better."""
+    return any(name.startswith(f"{layer.path}.") for name in subject.first_step.gradients)

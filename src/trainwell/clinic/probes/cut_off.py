@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
+from trainwell.clinic.cures.gradient_through import leave_attached
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.taking_part import cut_off
@@ -32,7 +33,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         f"{name}{others} ({share:.0%} of the weights) take part in the forward pass, but no gradient comes back: "
         "something cuts it off, as .detach(), .data, torch.tensor(…), no_grad(), argmax or a comparison.",
         {"tensors": len(cut), "share of the weights": round(share, 3)},
-        prior=0.8 if sick else 0.05, certain=sick, loss=0.1 if sick else 0.0,
+        prior=0.8 if sick else 0.05, certain=sick, loss=0.1 if sick else 0.0, cures=(leave_attached(),) if sick else (),
     )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ PHASE, COST = "signal", 0.0  # reads the signals measured before
 
 FADED = 0.03  # share of the gradient that reaches the first layer, below which it is suspected
 WORSE = 5.0  # times the net drawn anew does better, or
-FEW = 8  # layers that any width carries
+FEW, SHALLOW = 8, 4  # layers that any width carries; that are not deep, however narrow
+DEEP = 16  # layers through which a shortcut is the surest way
 HOPELESS = 1e-3  # share below which that does not matter
 
 
@@ -50,7 +51,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         carried = carries(subject)
     except Exception:  # a chain that theory cannot follow says nothing of width
         carried = math.nan
-    if layers > carried:
+    if layers > max(carried, SHALLOW):
         yield Suspicion(
             "too-deep-for-width", "the net",
             f"The net has {layers} layers, and at its width a signal passes through about {carried:.0f}.",
@@ -61,7 +62,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     else:
         yield Suspicion(
             "vanishing-gradient", "the first layers", _faded(reach, layers), evidence, prior=prior,
-            cures=_repairs(subject),
+            cures=(*_rebuilding(subject)[:1], *_repairs(subject)) if layers > DEEP else _repairs(subject),
         )  # fmt: skip
     if contrast < HOPELESS:
         message = f"Only {contrast:.1e} of the last hidden layer's size differs between samples."

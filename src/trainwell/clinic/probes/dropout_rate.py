@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from trainwell.clinic.cures.dropout_calls import milder_calls
 from trainwell.clinic.cures.modules import set_dropout
+from trainwell.clinic.dropout_calls import dropout_calls, heeds
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import kind_of
@@ -15,7 +17,6 @@ PHASE, COST = "training", 0.0
 MUCH, NEARLY_ALL = 0.5, 0.9
 NOISY, SLIGHT = 0.15, 0.05  # relative variance of what units sum up; probability that is left
 LEAST, COSTS = 0.05, 0.06  # of the answers; of the score
-NAMES = ("p", "dropout", "drop", "dropout_p", "p_drop", "drop_prob", "dropout_rate")  # of a user's module
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Dropped:
     """Where units are dropped.
 
     Attributes:
-        name: of the attribute that holds the probability.
+        name: of the attribute that holds the probability; "" where a call has it as a number.
         probability: as it is set.
         what: is dropped, in words.
     """
@@ -44,7 +45,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     most = drops[where].probability
     above = {path: drop for path, drop in drops.items() if drop.probability > MUCH}
     names = {path: drop.name for path, drop in above.items()}
-    cure = set_dropout({path: drop.probability for path, drop in above.items()}, names=names)
+    told = {path: drop.probability for path, drop in above.items() if drop.name}
+    cure = set_dropout(told, names=names) if told else milder_calls(MUCH, most)
     yield Suspicion(
         "dropout-too-high", where, f"{where or 'The model'} drops {100 * most:.0f} % of {drops[where].what} at every "
         "step.",
@@ -101,14 +103,17 @@ def dropped(subject: Subject) -> dict[str, Dropped]:
 
 
 def _called(subject: Subject) -> dict[str, Dropped]:
-    """Modules that call the function and hold one probability, under a usual name."""
-    found = dict[str, Dropped]()
+    """Modules that call the function and hold its probability as an attribute; else the model, with no name of it."""
+    found, every = dict[str, Dropped](), list(dropout_calls(subject, training=True))
+    known = {call.probability for call in every}
     for path in {layer.path for layer in subject.chain.layers if layer.kind == "dropout"}:
         if not path.endswith("()"):
             continue
         owner = path.rpartition(".")[0]
         held = vars(subject.program.model.get_submodule(owner))
-        names = [name for name in NAMES if isinstance(held.get(name), float) and 0.0 < held[name] < 1.0]
-        if len(names) == 1:
+        names = [name for name, value in held.items() if isinstance(value, float) and value in known]
+        if len(names) == 1 and heeds(subject, owner, names[0]):
             found[owner] = Dropped(names[0], held[names[0]], "its units")
+    if every and not found:
+        found[""] = Dropped("", max(known), "units")
     return found

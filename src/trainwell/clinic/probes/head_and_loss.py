@@ -15,6 +15,7 @@ from torch import nn
 from trainwell.clinic.answers import Answers, answers_of
 from trainwell.clinic.contract import LOGITS, Contract, Head, contract_of
 from trainwell.clinic.cure import Cure
+from trainwell.clinic.cures.activations import sigmoid_call
 from trainwell.clinic.cures.head_and_loss import (
     OnOutput,
     another_loss,
@@ -169,7 +170,9 @@ def _for_probabilities(subject: Subject, contract: Contract, answers: Answers) -
     if head.low >= -1e-6 and head.high <= 1 + 1e-6:
         if head.simplex and (answers.multihot or answers.task == "multilabel"):
             message = "The softmax lets one label in only at the cost of the others, but samples have several labels."
-            yield _mismatch(message, head, _swap(subject, head, nn.Sigmoid()), 0.3)
+            call = head.last is not None and head.last.path.endswith("()") and removable(subject, head.last)
+            cures = [sigmoid_call(subject, head.last)] if call and head.last else _swap(subject, head, nn.Sigmoid())
+            yield _mismatch(message, head, cures, 0.3)
         return
     if type(subject.program.loss) is nn.BCELoss and not (head.low > -math.inf or head.high < math.inf):
         cures = [another_loss(subject, nn.BCEWithLogitsLoss())]

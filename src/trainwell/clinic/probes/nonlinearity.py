@@ -31,10 +31,9 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         return
     if chain.incomplete.startswith("The forward pass failed"):
         return
-    linear = all(
-        layer.kind in ("linear", "conv", "input", "output", *_PASSES_ON) or _affine(layer) for layer in _body(chain)
-    )
-    found = [pair for pair in pairs(chain) if linear or not intended(*(chain.layers[i] for i in pair[:2]))]
+    every = pairs(chain)
+    linear = _only_linear(chain) or (bool(every) and not chain.of_kind("activation") and _is_affine(subject))
+    found = [pair for pair in every if linear or not intended(*(chain.layers[i] for i in pair[:2]))]
     calls = [layer.path for layer in chain.layers]
     plain = [pair for pair in found if not _code(*(chain.layers[i] for i in pair[:2]))] or found
     behind = [calls[last] for _, _, last in plain if not calls[last].endswith("()") and calls.count(calls[last]) == 1]
@@ -64,6 +63,12 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         gain=None if limit is None else limit.nonlinear - limit.linear,
         cures=(insert_activations(subject, list(dict.fromkeys(behind))),) if behind else (),
     )  # fmt: skip
+
+
+def _only_linear(chain: Chain) -> bool:
+    """Whether all layers up to the last with weights are linear by their kinds."""
+    known = ("linear", "conv", "input", "output", *_PASSES_ON)
+    return all(layer.kind in known or _affine(layer) for layer in _body(chain))
 
 
 def _recurrence(subject: Subject, chain: Chain) -> Iterator[Suspicion]:

@@ -46,6 +46,12 @@ def _pulls_to_zero(subject: Subject, shrinks: float) -> bool:
     return shrinks > NOTHING if math.isfinite(shrinks) else _pull_over_gradient(subject) > 1.0
 
 
+def _prior(subject: Subject, shrinks: float) -> float:
+    if _pulls_to_zero(subject, shrinks):
+        return 0.9
+    return 0.75 if NOTHING < shrinks < math.inf else 0.6 if shrinks > 3 * SHRUNK else 0.35
+
+
 def _pull_over_gradient(subject: Subject) -> float:
     """Size of weight_decay · w over that of the gradient, at the first step."""
     decay = float(subject.optimizer.param_groups[0].get("weight_decay") or 0.0)
@@ -72,6 +78,6 @@ def _decay(subject: Subject) -> Iterator[Suspicion]:
     numbers = {"weight decay": decay, "share of the weights it leaves": math.exp(-shrinks)}
     yield Suspicion(
         "weight-decay-too-high", "optimizer.weight_decay", f"The weight decay is {decay:g}{told}.",
-        numbers, prior=0.9 if _pulls_to_zero(subject, shrinks) else 0.6 if shrinks > 3 * SHRUNK else 0.35,
+        numbers, prior=_prior(subject, shrinks),
         cures=(set_option(subject, "weight_decay", decay / 100 if decay <= 1 else 1e-3),),
     )  # fmt: skip

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator
 
 from trainwell.clinic.cure import Cure
-from trainwell.clinic.cures.settings import constant_rate, set_rate
+from trainwell.clinic.cures.settings import constant_rate, set_field, set_rate
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, total_motion, usual_rate
+from trainwell.clinic.usual import clipped_at, mean_rate, peak_rate, rate_lacks, steps_lack, total_motion, usual_rate
 
 PHASE, COST = "training", 0.0  # reads the rehearsals
 TOWERING = 100.0  # a loss so many times its start is far beyond the edge
@@ -16,7 +16,9 @@ RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
 FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
 STILL, MOVED = 0.05, 4.0  # motion of all steps over the weights' size: of a net that cannot learn, and of one that does
 FALLS = 0.1  # of the loss: the rate does its work
-LEFT = 0.2  # of the peak rate, mean over the schedule
+TIGHT = 0.1  # norm to which no gradient is usually clipped
+LEFT, GONE = 0.2, 0.05  # of the peak rate, mean over the schedule: less than is usual; next to nothing
+FADED = 0.85  # prior of a rate that its schedule takes away
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -47,23 +49,18 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         return
     motion = total_motion(subject)
     if motion < STILL and all_of_it.descent < FALLS:
-        yield Suspicion(
-            "lr-too-low", "optimizer.lr",
-            f"All {subject.steps} steps together change the weights by {motion:.2g} of their size: the rate {rate:g} "
-            "is too low for gradients as small as these.", evidence | {"motion over size": motion}, prior=0.7,
-            cures=tuple(set_rate(subject, rate * by) for by in _until_moved(motion)),
-            explains=frozenset(["too-few-epochs"]),
-        )  # fmt: skip
+        yield _still(subject, motion, evidence | {"motion over size": motion})
         return
     if whole.finite and (all_of_it.descent < 0.5 or all_of_it.falling > 0.15):
         lacking, short = rate_lacks(subject), steps_lack(subject)
         if lacking < SOME:
             return
         by = min(1e5, max(10.0, 10.0 ** round(lacking)))
+        faded = subject.program.scheduler is not None and mean_rate(subject) < GONE * peak_rate(subject)
         yield Suspicion(
             "lr-too-low", "optimizer.lr", f"At the rate {rate:g} training ends before it gets anywhere.",
             {**evidence, "descent of the whole training": all_of_it.descent, "usual over this rate": 10**lacking},
-            prior=min(0.85, max(0.2, 0.25 + 0.3 * lacking)),
+            prior=FADED if faded else min(0.85, max(0.2, 0.25 + 0.3 * lacking)),
             cures=_faster(subject, rate, by),
             explains=frozenset(["too-few-epochs"] if lacking > short else []),
         )  # fmt: skip
@@ -72,6 +69,22 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "lr-too-high", "optimizer.lr", f"The rate {rate:g} is at the edge of what the curvature bears.", evidence,
             prior=0.2, cures=(set_rate(subject, rate / 10.0),),
         )  # fmt: skip
+
+
+def _still(subject: Subject, motion: float, evidence: dict[str, float]) -> Suspicion:
+    """Steps too short to move the weights, by the rate or by what the gradient is clipped to."""
+    rate, clip = evidence["rate"], clipped_at(subject)
+    binds = clip < TIGHT and clip < max(norm for norm in subject.opening.norms if math.isfinite(norm))
+    cures = tuple(set_rate(subject, rate * by) for by in _until_moved(motion))
+    why = f"the rate {rate:g} is too low for gradients as small as these."
+    if binds:
+        cures = (set_field(subject, "clip_grad", 1.0), *cures)
+        why = f"gradients are clipped to {clip:g}, for which the rate {rate:g} is too low."
+    return Suspicion(
+        "lr-too-low", "optimizer.lr",
+        f"All {subject.steps} steps together change the weights by {motion:.2g} of their size: {why}",
+        {**evidence}, prior=0.7, cures=cures, explains=frozenset(["too-few-epochs"]),
+    )  # fmt: skip
 
 
 def _until_moved(motion: float) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 0.0
 LEAKED, COPIED = 0.05, 0.2  # shares from which on it matters
-ENOUGH = 20  # rows that must be left
+ENOUGH = 8  # rows that must be left
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from trainwell.clinic.cures.gradient_through import straight_through
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.first_step import first_step
 from trainwell.clinic.meter import FORWARD
@@ -40,7 +41,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         f"The gradient of {name}{others} ({share:.0%} of the weights) is exactly zero whatever their values, though "
         "the loss depends on them: a step like round, sign, floor or a hard threshold stands in between.",
         {"tensors": len(flat), "share of the weights": round(share, 3), "places with another loss": jumps},
-        prior=0.9, certain=True, loss=0.15,
+        prior=0.9, certain=True, loss=0.15, cures=(straight_through(),),
     )  # fmt: skip
 
 

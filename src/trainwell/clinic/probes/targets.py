@@ -147,8 +147,8 @@ def _alike(subject: Subject, output: Tensor, y: Tensor) -> bool:
     """
     n = min(len(y), 16)
     loss = subject.program.loss
-    generator = torch.Generator().manual_seed(2)
-    z = torch.rand(output[:n].shape, generator=generator).to(output)
+    t = y[:n].to(output).reshape(output[:n].shape)
+    z = 0.6 * t + 0.4 * t.roll(1, 0)  # of the targets' size: beside far larger ones a difference is lost
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = float(loss(z, y[:n]).mean())

@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from trainwell.clinic.cures.initialization import redraw
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import Suspicion
+from trainwell.clinic.probes.weight_scale import off_scale
 from trainwell.clinic.subject import Subject
 from trainwell.training.modes import frozen, set_training
 from trainwell.training.step import Forward, parts
 
 PHASE, COST = "training", 1.0
 STEPS = 5  # fewer pass whatever the weights are
-FADED = 1e-3  # of the gradient reaches the first step
+FADED, GROWN = 1e-3, 30.0  # of the gradient reaches the first step; torch's own rule lets it shrink
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
-    """Suspect a recurrent layer whose first steps no gradient reaches."""
+    """Suspect a recurrent layer whose first steps no gradient reaches, or one that grows on its way to them."""
     if subject.whole.good:
         return
     layers = {path: m for path, m in subject.program.model.named_modules() if isinstance(m, nn.RNNBase)}
@@ -34,7 +35,16 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     with suppress(Exception):  # inputs that are packed, or layers that are not called
         path, reach, steps = reached(subject, list(layers))
         subject.meter.spend(1.0)
-        if steps >= STEPS and reach < FADED:
+        if steps >= STEPS and reach > GROWN:
+            code = "bad-init-scale" if path in off_scale(subject) else "exploding-gradient"
+            yield Suspicion(
+                code, path,
+                f"From the last of {steps} steps to the first the gradient grows {reach:.2g} times.",
+                {"growth": reach, "steps": steps}, prior=min(0.85, 0.5 + 0.1 * math.log10(reach / GROWN)),
+                cures=(redraw(subject, paths=[path], orthogonal=True),),
+                explains=frozenset(["lr-too-high", "oscillating-loss", "nonfinite-loss", "exploding-gradient"]),
+            )  # fmt: skip
+        elif steps >= STEPS and reach < FADED:
             yield Suspicion(
                 "vanishing-gradient", path,
                 f"Of the gradient at the last of {steps} steps {reach:.1e} comes to the first: what the first steps "
@@ -46,7 +56,10 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
 
 
 def reached(subject: Subject, paths: list[str]) -> tuple[str, float, int]:
-    """The first of these layers that is called, the share of the gradient at its first step, and its steps."""
+    """The first of these layers that is called, its steps, and the gradient at the first over that at the last of them.
+
+    Of a layer that runs both ways, or is read at its first step, the smaller over the larger.
+    """
     model = duplicate(subject.program.model)
     seen: dict[str, Tensor] = {}
 
@@ -70,4 +83,7 @@ def reached(subject: Subject, paths: list[str]) -> tuple[str, float, int]:
     first = model.get_submodule(path).batch_first
     steps = gradient.movedim(1 if first else 0, 0).double().flatten(1).norm(dim=1)
     ends = (float(steps[0]), float(steps[-1]))
+    grows = bool((steps[:-1] > 0).all() and steps[len(steps) // 2] < ends[0]) and 0 < ends[1] < ends[0]
+    if grows and not model.get_submodule(path).bidirectional:
+        return path, ends[0] / ends[1], len(steps)
     return path, min(ends) / max(max(ends), 1e-30), len(steps)

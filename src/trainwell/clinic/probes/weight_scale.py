@@ -7,14 +7,16 @@ and so is not suspected.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
+from trainwell.clinic.branches import branch_ends
 from trainwell.clinic.cure import together
 from trainwell.clinic.cures.initialization import EMBEDDED, RAW, clip_gradient, drawable, raw_size, raw_weights, redraw
 from trainwell.clinic.cures.normalization import hidden_layers, normalize_layers
+from trainwell.clinic.cures.shortcuts import start_at_zero
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.probes.symmetry import alike_layers
 from trainwell.clinic.signals import Comparison, Signals, compare
@@ -29,6 +31,7 @@ LOUD, FAINT = 30.0, 30.0  # factors on the outputs' size² and on the contrast f
 FADED = 1e4  # factor on the last hidden layer's size²
 BURST = 1e12  # the same, of a net whose answers are no numbers
 GROWN = 1e4  # factor on size² from the first hidden layer to the last that no scale of the weights explains
+SEVERAL = 3  # residual branches that add up
 FLAT = 0.5  # share of saturated or dead units, more than in the net drawn anew
 
 
@@ -74,7 +77,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "sigma": sigma, "layers": len(off), "outputs over those drawn anew": round(math.sqrt(did.louder), 4),
             "contrast lost": did.fainter, "saturated": round(did.saturated, 3), "dead": round(did.dead, 3),
         },
-        prior=prior, cures=(redraw(subject, paths=list(off)), gentle),
+        prior=prior, cures=(redraw(subject, paths=list(off), orthogonal=_recurrent(subject, off)), gentle),
     )  # fmt: skip
     yield from _symptoms(found, did)
 
@@ -103,14 +106,16 @@ def _grows(subject: Subject, found: Comparison) -> Iterator[Suspicion]:
     hidden = found.own.hidden
     growth = _over(hidden[-1].moment, hidden[0].moment) if len(hidden) > 1 else 1.0
     layers = hidden_layers(subject)
-    if growth < GROWN or not layers:
+    if growth < GROWN or not math.isfinite(growth) or not layers:  # infinite: all units of the first are dead
         return
     gentle = together([redraw(subject, scheme="xavier"), clip_gradient(subject)])
+    ends = branch_ends(subject.chain)
+    adding = (start_at_zero(subject, ends),) if len(ends) >= SEVERAL else ()
     yield Suspicion(
         "exploding-activations", hidden[-1].path,
         f"The signal grows {math.sqrt(growth):.3g} times from the first hidden layer to the last, before the first "
         "step.", {"growth of the size": math.sqrt(growth), "layers": len(hidden)}, prior=0.6,
-        cures=(normalize_layers(subject, layers), gentle),
+        cures=(*adding, normalize_layers(subject, layers), gentle),
     )  # fmt: skip
 
 
@@ -153,8 +158,8 @@ def off_scale(subject: Subject, usual: tuple[float, float] = (SMALLEST, LARGEST)
             if size > 0 and not EMBEDDED[0] <= size <= EMBEDDED[1]:
                 off[path] = size
             continue
-        own = [s.sigma_w for name, s in spreads.items() if name == path or _part(name, path)]
-        sizes = [s for s in own if s > 0]
+        own = {name: s.sigma_w for name, s in spreads.items() if name == path or _part(name, path)}
+        sizes = [s for name, s in own.items() if s > 0 and not (isinstance(module, nn.RNNBase) and _few(name, path, s))]
         wrong = [s for s in sizes if not usual[0] <= s <= usual[1]]
         if wrong:
             off[path] = max(wrong, key=lambda s: abs(math.log(s)))
@@ -232,6 +237,15 @@ def _over(a: float, b: float) -> float:
     if math.isnan(a) or math.isinf(a):
         return math.inf
     return a / b if b > 0 else (1.0 if a == 0 else math.inf)
+
+
+def _recurrent(subject: Subject, paths: Iterable[str]) -> bool:
+    return any(isinstance(subject.module(path), nn.RNNBase) for path in paths)
+
+
+def _few(name: str, path: str, sigma: float) -> bool:
+    """Whether they are a recurrent layer's input weights, drawn by its units alone: small where inputs are few."""
+    return name.removeprefix(f"{path}.").startswith("input") and sigma < 1
 
 
 def _part(name: str, path: str) -> bool:
