@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import NOTABLE
 from trainwell.clinic.level import ALIKE, Level, needed
 from trainwell.clinic.reasoned import Reasoned
@@ -12,6 +13,7 @@ from trainwell.clinic.trying import enough_for
 LIKELIER = 0.2  # of the score: what a suspicion that is certain to one that is not is worth
 HALF = 0.5  # of a symptom's gain is enough for a strong suspicion that explains it
 NOTHING = 0.95  # room of a rehearsal that learned nothing at all, at whatever pace
+NO_FALL = 0.03  # of the loss
 PLAIN = 0.84  # prior of what is taken though no rehearsal shows that it helps
 
 
@@ -32,9 +34,17 @@ def best_of(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
 def plainly_needed(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
     """Where nothing helps a program that does not learn: what all but always costs quality, if it does no harm."""
     known = [t for t in trials if t.suspicion.prior >= PLAIN and t.run.finite and t.gain > -ALIKE]
+    still = level.run.finite and curve_of(level.run).descent < NO_FALL
+    if still and level.room >= STUCK:  # no pace makes a rate too low
+        known = [t for t in known if t.suspicion.code == "lr-too-low"] or known
     hurried = needed(found.subject, level, 1.0) > NOTABLE and level.room < NOTHING
     doubtful = any(not t.suspicion.certain for t in found.accepted)
-    if doubtful or hurried or level.room < STUCK or not known:
+    if (
+        doubtful
+        or (hurried and not (still and known and known[0].suspicion.code == "lr-too-low"))
+        or level.room < STUCK
+        or not known
+    ):
         return []
     roots = [t for t in known if not any(t.suspicion.code in other.suspicion.brings_about for other in known)]
     best = max(roots or known, key=lambda t: (t.suspicion.prior, t.gain))

@@ -10,7 +10,7 @@ import numpy as np
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
-from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
+from trainwell.clinic.level import ALIKE, CAUTIOUS, FAST, Level
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import OPENING, WHOLE, Subject
 
@@ -95,8 +95,10 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
             break
         run = subject.rehearse(cure, **how)
         gain = gain_of(suspicion.code, level.run, run)
-        if suspicion.code in OVERSHOT and level.run is subject.whole:
-            gain -= 2 * subject.hurt_by_hurry  # as much again is to be expected of the program's own pace
+        unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > FAST
+        doubtful = gain >= enough and (suspicion.guessed or unsure)
+        if level.run is subject.whole and (suspicion.code in OVERSHOT or doubtful):
+            gain -= 2 * _hurt_by_hurry(subject, look=doubtful)  # as much again its own pace would bring
         trial = Trial(suspicion, cure, level, run, gain, how)
         best = trial if best is None or trial.gain > best.gain else best
         failed = not run.finite or run.train_score < level.run.train_score - ALIKE or curve_of(run).descent < 0
@@ -104,6 +106,14 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
         if suspicion.prior < LIKELY or best.gain >= enough or not failed:
             break
     return best
+
+
+def _hurt_by_hurry(subject: Subject, *, look: bool) -> float:
+    """What a slower rehearsal does better; it is made, if it can be afforded, to ``look``."""
+    factor = subject.whole.factor
+    if look and factor > CAUTIOUS and subject.meter.left >= WHOLE * subject.effort + subject.scoring:
+        subject.slower(1 / math.sqrt(factor))
+    return subject.hurt_by_hurry
 
 
 def affords_repetition(subject: Subject, trial: Trial) -> bool:

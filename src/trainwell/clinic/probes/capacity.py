@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from trainwell.clinic.cures.width import Hidden, hidden_layers, widened
 from trainwell.clinic.curve import curve_of
@@ -13,6 +14,7 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
 NARROW, VERY_NARROW, TWO = 8, 4, 2  # units of a hidden layer
+RESTING = 0.15  # share of the descent in the last third
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -31,10 +33,14 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     narrowest = min(hidden, key=lambda layer: layer.width, default=None)
     if narrowest is not None and (narrowest.width > _narrow(subject) or not _trained(subject, narrowest)):
         return
+    curve = curve_of(whole)
+    if narrowest is not None and narrowest.width > TWO and _rebuilds(subject):
+        return  # the code of an autoencoder is meant to be narrow
+    if narrowest is not None and narrowest.width > VERY_NARROW and curve.falling > RESTING:
+        return  # a wider net learns faster, and that is all it would show
     cure = widened(subject)
     width = narrowest.width if narrowest else 0
     what = f"its narrowest hidden layer has {narrowest.width} units" if narrowest else "it has no hidden layer"
-    curve = curve_of(whole)
     yield Suspicion(
         "underfitting-capacity", narrowest.path if narrowest else "model",
         f"The net is small: {what}, and its training score rests at {whole.train_score:.2f}.",
@@ -63,3 +69,9 @@ def _narrow(subject: Subject) -> int:
 def _trained(subject: Subject, layer: Hidden) -> bool:
     """Whether a gradient reaches it: one that gets none is as good as a random one, which width makes better."""
     return any(name.startswith(f"{layer.path}.") for name in subject.first_step.gradients)
+
+
+def _rebuilds(subject: Subject) -> bool:
+    """Whether the inputs are the targets."""
+    x, y = subject.train.x, subject.train.y
+    return isinstance(x, Tensor) and x.shape == y.shape and bool(torch.equal(x, y))

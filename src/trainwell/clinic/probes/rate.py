@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 
+from torch.optim import SGD
+
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.settings import constant_rate, set_field, set_rate
 from trainwell.clinic.curve import curve_of
@@ -15,6 +17,7 @@ TOWERING = 100.0  # a loss so many times its start is far beyond the edge
 RISEN, LEAPING = 0.02, 0.5  # of the loss at the start
 FAR, SOME = 30.0, 0.3  # above the usual rate; log₁₀ below it
 STILL, MOVED = 0.05, 4.0  # motion of all steps over the weights' size: of a net that cannot learn, and of one that does
+ON_ITS_WAY, LEARNS_LITTLE = 0.2, 0.75  # share of the descent in the last third; training score
 FALLS = 0.1  # of the loss: the rate does its work
 TIGHT = 0.1  # norm to which no gradient is usually clipped
 LEFT, GONE = 0.2, 0.05  # of the peak rate, mean over the schedule: less than is usual; next to nothing
@@ -54,6 +57,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if whole.finite and (all_of_it.descent < 0.5 or all_of_it.falling > 0.15):
         lacking, short = rate_lacks(subject), steps_lack(subject)
         if lacking < SOME:
+            if _slow(subject, all_of_it.falling) and short <= 0:
+                yield _may_be_raised(subject, rate, evidence | {"descent of the whole training": all_of_it.descent})
             return
         by = min(1e5, max(10.0, 10.0 ** round(lacking)))
         faded = subject.program.scheduler is not None and mean_rate(subject) < GONE * peak_rate(subject)
@@ -69,6 +74,20 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "lr-too-high", "optimizer.lr", f"The rate {rate:g} is at the edge of what the curvature bears.", evidence,
             prior=0.2, cures=(set_rate(subject, rate / 10.0),),
         )  # fmt: skip
+
+
+def _slow(subject: Subject, falling: float) -> bool:
+    """Whether plain gradient steps, whose usual rate knows nothing of the gradient's size, are still on their way."""
+    whole = subject.whole
+    return type(subject.optimizer) is SGD and falling > ON_ITS_WAY and whole.train_score < LEARNS_LITTLE
+
+
+def _may_be_raised(subject: Subject, rate: float, evidence: dict[str, float]) -> Suspicion:
+    return Suspicion(
+        "lr-too-low", "optimizer.lr",
+        f"All {subject.steps} steps at the rate {rate:g} leave the loss on its way: its gradients are small.",
+        {**evidence}, prior=0.3, cures=(set_rate(subject, 10 * rate),), explains=frozenset(["too-few-epochs"]),
+    )  # fmt: skip
 
 
 def _still(subject: Subject, motion: float, evidence: dict[str, float]) -> Suspicion:

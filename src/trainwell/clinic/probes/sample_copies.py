@@ -13,12 +13,14 @@ import torch
 from trainwell.clinic.answers import answers_of
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.cures.rows import keep
+from trainwell.clinic.features import is_tokens
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.rows import hashes, inputs, told_apart
 from trainwell.clinic.subject import Subject
 
 PHASE, COST = "contract", 0.0
 LEAKED, COPIED = 0.05, 0.2  # shares from which on it matters
+ALIKE = 1.25  # times as often, and no more
 ENOUGH = 8  # rows that must be left
 
 
@@ -43,7 +45,7 @@ def _leak(subject: Subject, rows: np.ndarray, whole: bool) -> Iterator[Suspicion
         return
     theirs = hashes(val[0])
     share = float(np.isin(theirs, rows).mean())
-    if share < LEAKED:
+    if share < LEAKED or (is_tokens(subject, subject.train.x) and share < ALIKE * _repeated(rows)):
         return
     rest = np.flatnonzero(~np.isin(rows, theirs))
     cures: tuple[Cure, ...] = ()
@@ -55,6 +57,12 @@ def _leak(subject: Subject, rows: np.ndarray, whole: bool) -> Iterator[Suspicion
         {"share of validation samples": share, "validation samples": float(len(theirs))},
         prior=0.9 if cures else 0.05, certain=bool(cures), loss=min(1.0, 0.05 + 0.5 * share), cures=cures,
     )  # fmt: skip
+
+
+def _repeated(rows: np.ndarray) -> float:
+    """Share of the rows that are there more than once: as often short texts meet across the parts by chance."""
+    _, back, counts = np.unique(rows, return_inverse=True, return_counts=True)
+    return float((counts[back] > 1).mean())
 
 
 def _copies(subject: Subject, rows: np.ndarray, whole: bool) -> Iterator[Suspicion]:

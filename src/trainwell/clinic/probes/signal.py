@@ -123,5 +123,6 @@ def _bursts(subject: Subject) -> Iterator[Suspicion]:
     yield Suspicion(
         "exploding-gradient", "the first steps",
         f"The gradient bursts to {largest:.3g} in the first steps, {largest / max(middle, 1e-30):.3g} × its median.",
-        {"largest": largest, "median": middle}, prior=0.15, cures=(set_field(subject, "clip_grad", 1.0),),
+        {"largest": largest, "median": middle}, prior=0.5 if largest > HUGE else 0.15,
+        cures=(set_field(subject, "clip_grad", 1.0),),
     )  # fmt: skip

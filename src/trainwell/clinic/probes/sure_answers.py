@@ -57,7 +57,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             yield Suspicion(
                 "nonfinite-loss", "loss", "Where an answer is surely wrong the loss is not a number: a logarithm of a "
                 "probability that rounds to 0.", {"loss of a wrong answer": wrong}, prior=0.9, gain=0.5, cures=(cure,),
-                explains=frozenset(["lr-too-high", "exploding-gradient", "input-not-normalized"]),
+                explains=frozenset(["lr-too-high", "exploding-gradient", "input-not-normalized", "bad-init-scale"]),
             )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from trainwell.training.modes import frozen, set_training
 from trainwell.training.step import Forward, parts
 
 PHASE, COST = "training", 1.0
+LIKELY = 0.69  # prior at most: torch's own rule lets it fade too, and many series are told by their ends
 STEPS = 5  # fewer pass whatever the weights are
 FADED, GROWN = 1e-3, 30.0  # of the gradient reaches the first step; torch's own rule lets it shrink
 
@@ -49,7 +50,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
                 "vanishing-gradient", path,
                 f"Of the gradient at the last of {steps} steps {reach:.1e} comes to the first: what the first steps "
                 "say is not learned.", {"reach": reach, "steps": steps},
-                prior=min(0.85, 0.45 + 0.1 * math.log10(FADED / max(reach, 1e-12))),
+                prior=min(LIKELY, 0.45 + 0.1 * math.log10(FADED / max(reach, 1e-12))),
                 cures=(redraw(subject, paths=[path], orthogonal=True),),
                 explains=frozenset(["lr-too-low", "too-few-epochs", "loss-not-decreasing"]),
             )  # fmt: skip
