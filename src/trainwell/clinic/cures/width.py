@@ -105,16 +105,17 @@ def _cure(subject: Subject, wanted: Mapping[str, int], widths: Widths) -> Cure:
             _tell(model, path, old, outputs)
         return replace(program, model=model)
 
-    old = {path: subject.program.model.get_submodule(path) for path in wanted}
-    changes = tuple(Change(_named(path, old[path]), outputs_of(old[path]), width) for path, width in wanted.items())
     most = max(wanted.values())
-    return Cure(f"{most} units in the hidden layers", changes, apply)
+    return Cure(f"{most} units in the hidden layers", tuple(_changes(subject, widths)), apply)
 
 
-def _named(path: str, module: nn.Module) -> str:
-    names = ((nn.Embedding, "embedding_dim"), (nn.RNNBase, "hidden_size"), (nn.Linear, "out_features"))
-    name = next((name for kind, name in names if isinstance(module, kind)), "out_channels")
-    return f"model.{path}.{name}" if path else f"model.{name}"
+def _changes(subject: Subject, widths: Widths) -> Iterator[Change]:
+    """The layers as they are and as they will be, in the model's order."""
+    with torch.random.fork_rng(devices=[]):
+        for path, module in subject.program.model.named_modules():
+            if path in widths:
+                inputs, outputs = widths[path]
+                yield Change(f"model.{path}", str(module), f"nn.{resized(module, inputs, outputs)}")
 
 
 def _fitting(subject: Subject, wanted: Mapping[str, int]) -> Widths | None:
