@@ -106,3 +106,16 @@ def test_few_weights_fall_back_to_what_falls(monkeypatch):
     monkeypatch.setattr(generalization.Small, "run", Rehearsal(losses=[1.0] * 50, looks=looks, steps=50))
     (found,) = seen(given(narrow))
     assert "weights a sample" not in found.evidence and found.gain == pytest.approx(0.1) and found.prior == 0.6
+
+
+@pytest.mark.parametrize("score, epochs, make, told", [
+    (0.9, 80, dense, True), (0.66, 80, dense, False), (0.9, 10, dense, False), (0.9, 80, narrow, False),
+])  # fmt: skip
+def test_training_labels_that_contradict_the_rule_are_told_from_the_scores_of_a_rehearsal(score, epochs, make, told):
+    subject = given(make, epochs)
+    subject.whole = Rehearsal(losses=[1.0] * 50, looks=[(50, 0.62, score)], steps=50)
+    found = [s for s in seen(subject) if "wrong in part" in s.message]
+    assert bool(found) == told
+    if told:
+        assert found[0].evidence["validation over training"] == pytest.approx(0.28)
+        assert found[0].gain == pytest.approx(0.14) and found[0].cures[0].factor < 0.1

@@ -34,17 +34,14 @@ def best_of(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
 def plainly_needed(found: Reasoned, trials: list[Trial], level: Level) -> list[Trial]:
     """Where nothing helps a program that does not learn: what all but always costs quality, if it does no harm."""
     known = [t for t in trials if t.suspicion.prior >= PLAIN and t.run.finite and t.gain > -ALIKE]
-    still = level.run.finite and curve_of(level.run).descent < NO_FALL
-    if still and level.room >= STUCK:  # no pace makes a rate too low
-        known = [t for t in known if t.suspicion.code == "lr-too-low"] or known
-    hurried = needed(found.subject, level, 1.0) > NOTABLE and level.room < NOTHING
-    doubtful = any(not t.suspicion.certain for t in found.accepted)
-    if (
-        doubtful
-        or (hurried and not (still and known and known[0].suspicion.code == "lr-too-low"))
-        or level.room < STUCK
-        or not known
-    ):
+    if level.room < STUCK or any(not t.suspicion.certain for t in found.accepted):
+        return []
+    flat = level.run.finite and curve_of(level.run).descent < NO_FALL
+    slow = [t for t in known if flat and t.suspicion.code == "lr-too-low"]  # which no hurry makes
+    if not slow and needed(found.subject, level, 1.0) > NOTABLE and level.room < NOTHING:
+        return []
+    known = slow or known
+    if not known:
         return []
     roots = [t for t in known if not any(t.suspicion.code in other.suspicion.brings_about for other in known)]
     best = max(roots or known, key=lambda t: (t.suspicion.prior, t.gain))

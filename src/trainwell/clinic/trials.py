@@ -88,8 +88,8 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
     """
     level, best = _compared(subject, suspicion, level), None
     for how in _paces(suspicion, cure, level):
-        if how["share"] == 0.0 and level.how["share"] > 0.0 and best is not None and best.run.finite:
-            break
+        if how["share"] < level.how["share"] / level.run.factor and best is not None and best.run.finite:
+            break  # its own pace is for what bears no other
         cost = how["steps"] + subject.scoring + FORESEEN
         if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
             break

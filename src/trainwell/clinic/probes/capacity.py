@@ -1,6 +1,6 @@
 """Capacity: a net too small for what it has to learn, by its narrowest hidden layer and a training score that rests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         layers = hidden_layers(subject)
     except Exception:  # a model that cannot be run on two samples
         return
-    widest = max((layer.width for layer in layers if _is_table(subject, layer)), default=0)
-    hidden = [layer for layer in layers if not _small_table(subject, layer, widest)]
+    hidden = [layer for layer in layers if not _small_table(subject, layer, layers)]
     narrowest = min(hidden, key=lambda layer: layer.width, default=None)
     if narrowest is not None and (narrowest.width > _narrow(subject) or not _trained(subject, narrowest)):
         return
@@ -49,15 +48,13 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     )  # fmt: skip
 
 
-def _is_table(subject: Subject, layer: Hidden) -> bool:
-    return isinstance(subject.module(layer.path), nn.Embedding)
-
-
-def _small_table(subject: Subject, layer: Hidden, widest: int) -> bool:
+def _small_table(subject: Subject, layer: Hidden, layers: Sequence[Hidden]) -> bool:
     """Whether it is a table of few rows, which few entries tell apart, or of one number a row beside wider ones."""
-    table = subject.module(layer.path)
-    few = isinstance(table, nn.Embedding) and table.num_embeddings <= 2 * layer.width
-    return few or (isinstance(table, nn.Embedding) and layer.width == 1 < widest)
+    tables = {other.path: table for other in layers if isinstance(table := subject.module(other.path), nn.Embedding)}
+    if layer.path not in tables:
+        return False
+    widest = max(table.embedding_dim for table in tables.values())
+    return tables[layer.path].num_embeddings <= 2 * layer.width or layer.width == 1 < widest
 
 
 def _narrow(subject: Subject) -> int:

@@ -27,6 +27,8 @@ LEARNED_BY_HEART = 0.08  # fall of the validation score on few samples
 WELL_ANSWERED = 0.85  # score from which there is little to lose
 RISES = 0.02  # of the score after two fifths of the training: the rest of it brings something
 VERY_MANY, OVERSIZED = 50, 5.0  # epochs; weights a sample
+CONTRADICTED = 0.1  # validation score over the training score of a net that has learned the rule
+EARLY = 1 / 12  # of the epochs, where labels are wrong
 COSTS = 0.06  # of the score, where more epochs bring nothing
 STEPS, LOOKS = 50, 5
 
@@ -45,11 +47,22 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             best = max(small.looks, key=lambda look: look[1])
             memorized, stop = best[1] - small.looks[-1][1], best[0] / small.steps / 2
             barren = small.looks[-1][1] < min(WELL_ANSWERED, small.looks[1][1] + RISES)
-    epochs = subject.program.epochs
+    epochs, each = subject.program.epochs, _weights(subject) / subject.batches.n
+    beyond = contradicted(subject) if subject.task != "regression" else 0.0
+    wrong = beyond >= CONTRADICTED and epochs >= MANY and each >= OVERSIZED
+    stop = min(stop, EARLY) if wrong else stop
     shorter = max(1, round(epochs * min(max(stop, LEAST), 0.5)))
     cures = (set_field(subject, "epochs", shorter, factor=shorter / epochs),)
     evidence = {"gap": gap, "fall after the best": fall, "fall on few samples": memorized, "epochs": epochs}
-    if barren and epochs >= VERY_MANY and (each := _weights(subject) / subject.batches.n) >= OVERSIZED:
+    if wrong:
+        yield Suspicion(
+            "overfitting", "epochs",
+            f"Validation samples are answered {100 * beyond:.0f} points better than training samples, whose labels "
+            f"must be wrong in part, and {epochs} epochs with {each:.0f} weights for each sample learn them by heart.",
+            evidence | {"validation over training": beyond, "weights a sample": each},
+            prior=0.8, gain=max(COSTS, beyond / 2), cures=cures,
+        )  # fmt: skip
+    elif barren and epochs >= VERY_MANY and each >= OVERSIZED:
         yield Suspicion(
             "overfitting", "epochs",
             f"{epochs} epochs with {each:.0f} weights for each sample: on a few samples the validation score is at its "
@@ -69,6 +82,15 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             f"falls by {100 * fall:.0f} points after its best.", evidence,
             prior=0.5, gain=fall * min(2.0, covered**-0.5), cures=cures,  # the rest of the training goes on falling
         )  # fmt: skip
+
+
+def contradicted(subject: Subject) -> float:
+    """How much better validation samples are answered than training samples in the best rehearsal, both in evaluation.
+
+    A net that has learned the rule answers both alike; it misses training labels that contradict the rule.
+    """
+    best = max((run for run in subject.runs if run.finite), key=lambda run: run.score, default=None)
+    return 0.0 if best is None else best.score - best.train_score
 
 
 def _weights(subject: Subject) -> int:
