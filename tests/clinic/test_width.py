@@ -87,7 +87,7 @@ def widths(module):
 def test_what_follows_is_made_to_fit(name):
     net, X, wanted = FITTING[name]
     subject = subject_of(net, X, draws(len(X), 1) if name == "ratings" else None)
-    cure = widened(subject)
+    cure = widened(subject, hidden_layers(subject))
     model = cure.apply(subject.fresh()).model
     assert {path: widths(model.get_submodule(path)) for path in wanted} == wanted
     assert model(X).shape == net(X).shape
@@ -96,7 +96,8 @@ def test_what_follows_is_made_to_fit(name):
 
 
 def test_a_model_that_counts_on_its_widths():
-    assert widened(subject_of(Counting(), draws(64, 6))) is None
+    subject = subject_of(Counting(), draws(64, 6))
+    assert widened(subject, hidden_layers(subject)) is None
 
 
 def test_hidden_layers_are_those_before_the_last():

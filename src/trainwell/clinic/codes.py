@@ -369,7 +369,8 @@ _ALL = (
     _code(
         "wrong-mode",
         "The net is trained in evaluation mode, or evaluated in training mode: norms and dropout do the other thing.",
-        "watched in the loop: the mode of forwards with and without gradients, where norms or dropout belong to it",
+        "calls of dropout that evaluation does not stop; watched in the loop: the mode of forwards with and without "
+        "gradients, where norms or dropout belong to it",
         "net.train() before the steps of training, net.eval() before evaluating",
         "bn-train-eval-mismatch overfitting dropout-too-high",
         "N14; O11",

@@ -13,7 +13,6 @@ within bounds is bounded by construction, as a sigmoid is; rows that sum to one 
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,6 +20,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from trainwell.clinic.asking import asked, own_loss
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.subject import Subject
 from trainwell.objectives.standardized import StandardizedLoss
@@ -107,11 +107,11 @@ def _measured(subject: Subject) -> Contract:
         return Contract("", False, Head(), None, y)
     state = torch.get_rng_state()
     try:
-        loss: Any = duplicate(program.loss) if isinstance(program.loss, nn.Module) else program.loss
+        loss = own_loss(program.loss)
         if output.dtype in (torch.bfloat16, torch.float16):  # differences of 10⁻⁴ are looked for
             output, loss = output.float(), loss.float() if isinstance(loss, nn.Module) else loss
-        asked = loss.loss if isinstance(loss, StandardizedLoss) else loss  # made-up targets are not in its unit
-        codes, wants = expected(asked, output, y.dtype)
+        inner = loss.loss if isinstance(loss, StandardizedLoss) else loss  # made-up targets are not in its unit
+        codes, wants = expected(inner, output, y.dtype)
         head = head_of(subject)
     finally:
         torch.set_rng_state(state)
@@ -186,7 +186,7 @@ def _flat_at(loss: Any, z: Tensor, t: Tensor) -> bool:
     with torch.enable_grad():
         z = z.clone().requires_grad_()
         try:
-            value = _quiet(loss, z, t)
+            value = asked(loss, z, t)
             (gradient,) = torch.autograd.grad(value, z)
         except Exception:  # a loss that refuses these targets does not want them
             return False
@@ -198,18 +198,10 @@ def _flat_at(loss: Any, z: Tensor, t: Tensor) -> bool:
 def _value(loss: Any, z: Tensor, t: Tensor) -> float | None:
     """The loss, or None where it cannot be had."""
     try:
-        with torch.no_grad():
-            value = float(_quiet(loss, z, t).mean())
+        value = float(asked(loss, z, t).mean().detach())
     except Exception:
         return None
     return value if math.isfinite(value) else None
-
-
-def _quiet(loss: Any, z: Tensor, t: Tensor) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        value: Tensor = loss(z, t)
-    return value
 
 
 # the model

@@ -13,8 +13,6 @@ from torch.overrides import TorchFunctionMode
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.subject import Subject
 from trainwell.nn.operations import FUNCTIONS, canonical_name, kind_of
-from trainwell.training.batches import mapped
-from trainwell.training.step import parts
 
 HALF = 0.5  # torch's own probability
 
@@ -34,7 +32,7 @@ class DropoutCall:
 
 def dropout_calls(subject: Subject, *, training: bool) -> list[DropoutCall]:
     """The calls of a forward pass of two samples in training or in evaluation; those inside torch's layers left out."""
-    return calls_of(duplicate(subject.program.model), _two(subject), training=training)
+    return calls_of(duplicate(subject.program.model), subject.two_inputs, training=training)
 
 
 def heeds(subject: Subject, owner: str, name: str) -> bool:
@@ -42,11 +40,7 @@ def heeds(subject: Subject, owner: str, name: str) -> bool:
     model = duplicate(subject.program.model)
     other = getattr(model.get_submodule(owner), name) / 2
     setattr(model.get_submodule(owner), name, other)
-    return any(call.probability == other for call in calls_of(model, _two(subject), training=True))
-
-
-def _two(subject: Subject) -> Any:
-    return mapped(parts(subject.some_batches(1)[0])[0], lambda t: t[:2])
+    return any(call.probability == other for call in calls_of(model, subject.two_inputs, training=True))
 
 
 def calls_of(model: nn.Module, x: Any, *, training: bool) -> list[DropoutCall]:

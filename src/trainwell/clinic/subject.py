@@ -152,8 +152,12 @@ class Subject:
         batch = self.some_batches(1)[0]
         if self.program.step is not None and not (isinstance(batch, tuple | list) and len(batch) in (2, 3)):
             return Chain((), "The forward pass failed to be seen: only the program's step knows the model's inputs.")
-        x = mapped(parts(batch)[0], lambda t: t[:2])
-        return trace(duplicate(self.program.model), x)
+        return trace(duplicate(self.program.model), self.two_inputs)
+
+    @cached_property
+    def two_inputs(self) -> Any:
+        """What the model is called with for the first two samples that it trains on."""
+        return mapped(parts(self.some_batches(1)[0])[0], lambda t: t[:2])
 
     @cached_property
     def first_step(self) -> FirstStep:

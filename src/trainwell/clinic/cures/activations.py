@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.exchanging import Exchanging
 from trainwell.clinic.cures.initialization import drawn_anew, redraw_
 from trainwell.clinic.cures.standing_in import StandsIn
 from trainwell.clinic.cures.surgery import replace_modules
@@ -164,7 +165,7 @@ def _exchanging(subject: Subject, layer: Layer, instead: str, name: str, changes
     return Cure(name, changes, apply)
 
 
-class Exchanged(nn.Module):
+class Exchanged(Exchanging):
     """A model in which some calls of activation functions are of another function.
 
     Args:
@@ -174,12 +175,11 @@ class Exchanged(nn.Module):
     """
 
     def __init__(self, model: nn.Module, places: tuple[int, ...], instead: str) -> None:
-        super().__init__()
-        self.model, self.places, self.instead = model, places, instead
+        super().__init__(model)
+        self.places, self.instead = places, instead
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _Exchange(self.places, _FUNCTIONS[self.instead]):
-            return self.model(*args, **kwargs)
+    def mode(self) -> "_Exchange":
+        return _Exchange(self.places, _FUNCTIONS[self.instead])
 
     def extra_repr(self) -> str:
         return f"calls {', '.join(map(str, self.places))}: {self.instead}"

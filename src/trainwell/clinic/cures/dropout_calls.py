@@ -7,12 +7,13 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.exchanging import Exchanging
 from trainwell.clinic.cures.modules import MILD
 from trainwell.clinic.dropout_calls import is_dropout, read
 from trainwell.training.program import Program
 
 
-class DropoutTold(nn.Module):
+class DropoutTold(Exchanging):
     """A model whose calls of dropout heed its mode, with a probability that is bounded.
 
     Args:
@@ -21,13 +22,11 @@ class DropoutTold(nn.Module):
     """
 
     def __init__(self, model: nn.Module, above: float = 1.0, instead: float = 1.0) -> None:
-        super().__init__()
-        self.model, self.above, self.instead = model, above, instead
+        super().__init__(model)
+        self.above, self.instead = above, instead
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own, with those calls exchanged."""
-        with _Told(self.training, self.above, self.instead):
-            return self.model(*args, **kwargs)
+    def mode(self) -> "_Told":
+        return _Told(self.training, self.above, self.instead)
 
     def extra_repr(self) -> str:
         return f"dropout above {self.above:g} is {self.instead:g}, none in evaluation"
@@ -51,8 +50,7 @@ def milder_calls(above: float, most: float) -> Cure:
     """Calls that drop more than ``above`` drop ``MILD``; ``most`` is what they dropped."""
 
     def apply(program: Program) -> Program:
-        model = DropoutTold(program.model, above, MILD).train(program.model.training)
-        return replace(program, model=model)
+        return replace(program, model=DropoutTold(program.model, above, MILD))
 
     return Cure(f"dropout {MILD:g}", (Change("model", f"dropout(x, {most:g})", f"dropout(x, {MILD:g})"),), apply)
 
@@ -61,7 +59,7 @@ def none_in_evaluation() -> Cure:
     """Calls that drop in training alone."""
 
     def apply(program: Program) -> Program:
-        return replace(program, model=DropoutTold(program.model).train(program.model.training))
+        return replace(program, model=DropoutTold(program.model))
 
     change = Change("model", "F.dropout(x, p)", "F.dropout(x, p, self.training)")
     return Cure("tell dropout when it is training", (change,), apply)

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.exchanging import Exchanging
 from trainwell.training.program import Program
 
 STEPS, SIGNS = frozenset(["round", "floor", "ceil", "trunc"]), frozenset(["sign", "sgn"])
 DATA = Tensor.data.__get__  # type: ignore[attr-defined]
 
 
-class GradientThrough(nn.Module):
+class GradientThrough(Exchanging):
     """A model whose forward pass lets the gradient through.
 
     Args:
@@ -24,13 +25,11 @@ class GradientThrough(nn.Module):
     """
 
     def __init__(self, model: nn.Module, *, steps: bool) -> None:
-        super().__init__()
-        self.model, self.steps = model, steps
+        super().__init__(model)
+        self.steps = steps
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own, with those calls exchanged."""
-        with _Straight() if self.steps else _Attached():
-            return self.model(*args, **kwargs)
+    def mode(self) -> "_Straight | _Attached":
+        return _Straight() if self.steps else _Attached()
 
     def extra_repr(self) -> str:
         return "straight through steps" if self.steps else "nothing detached"
@@ -63,8 +62,7 @@ def leave_attached() -> Cure:
     """Nothing in the forward pass cuts the gradient off."""
 
     def apply(program: Program) -> Program:
-        model = GradientThrough(program.model, steps=False).train(program.model.training)
-        return replace(program, model=model)
+        return replace(program, model=GradientThrough(program.model, steps=False))
 
     change = Change("model", "detach(), .data, no_grad() in forward", "without them")
     return Cure("take detach(), .data and no_grad() out of forward", (change,), apply)
@@ -74,8 +72,7 @@ def straight_through() -> Cure:
     """Steps pass the gradient on."""
 
     def apply(program: Program) -> Program:
-        model = GradientThrough(program.model, steps=True).train(program.model.training)
-        return replace(program, model=model)
+        return replace(program, model=GradientThrough(program.model, steps=True))
 
     change = Change("model", "round(x), sign(x) in forward", "x + (round(x) - x).detach(), tanh(x)")
     return Cure("let the gradient through round(), floor() and sign()", (change,), apply)

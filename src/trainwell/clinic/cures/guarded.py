@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from trainwell.clinic.cure import Change, Cure
+from trainwell.clinic.cures.exchanging import Exchanging
 from trainwell.nn.operations import canonical_name
 from trainwell.training.program import Program
 
@@ -56,17 +57,11 @@ class GuardedCalls(TorchFunctionMode):
         return func(FIRST[name](args[0]), *args[1:], **kwargs) if name in FIRST else func(*args, **kwargs)
 
 
-class Guarded(nn.Module):
+class Guarded(Exchanging):
     """A model or a loss that runs within :class:`GuardedCalls`."""
 
-    def __init__(self, inner: Any) -> None:
-        super().__init__()
-        self.model = inner
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The inner one's own, with those functions kept where they are defined."""
-        with GuardedCalls():
-            return self.model(*args, **kwargs)
+    def mode(self) -> GuardedCalls:
+        return GuardedCalls()
 
 
 def guard(names: frozenset[str], *, model: bool, loss: bool) -> Cure:
@@ -75,7 +70,7 @@ def guard(names: frozenset[str], *, model: bool, loss: bool) -> Cure:
     def apply(program: Program) -> Program:
         changed: dict[str, Any] = {}
         if model:
-            changed["model"] = Guarded(program.model).train(program.model.training)
+            changed["model"] = Guarded(program.model)
         if loss:
             changed["loss"] = Guarded(program.loss)
         return replace(program, **changed)

@@ -19,9 +19,7 @@ from trainwell.clinic.cures.surgery import replace_module
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.resizing import TAKING, WEIGHTED, arriving, inputs_of, outputs_of, resized
 from trainwell.clinic.subject import Subject
-from trainwell.training.batches import mapped
 from trainwell.training.program import Program
-from trainwell.training.step import parts
 
 WIDE = 64  # units of the hidden layers afterwards
 OF_KIND = ((nn.Embedding, 16), (nn.Conv1d, 32), (nn.Conv2d, 32), (nn.Conv3d, 16), (nn.RNNBase, 32))
@@ -52,7 +50,7 @@ def hidden_layers(subject: Subject) -> list[Hidden]:
 
     Of a model that ends otherwise than in a layer with weights (in a product of embeddings, say), all of them.
     """
-    model, x = duplicate(subject.program.model), _inputs(subject)
+    model, x = duplicate(subject.program.model), subject.two_inputs
     ran = list[tuple[str, nn.Module, Any]]()
     hooks = [
         module.register_forward_hook(lambda made, _, out, path=path: ran.append((path, made, out)))
@@ -69,10 +67,12 @@ def hidden_layers(subject: Subject) -> list[Hidden]:
     return [Hidden(path, width) for path, width in widths.items() if width is not None]
 
 
-def widened(subject: Subject) -> Cure | None:
-    """More units in every narrow hidden layer; a hidden layer where there is none. None for models it does not fit."""
-    with suppress(Exception):  # a model that cannot be run on two samples
-        hidden = hidden_layers(subject)
+def widened(subject: Subject, hidden: list[Hidden]) -> Cure | None:
+    """More units in every narrow one of these hidden layers; a hidden layer where there is none.
+
+    None for models that it does not fit.
+    """
+    with suppress(Exception):  # a model whose own code counts on its widths
         if not hidden:
             return _first_hidden(subject)
         least = min(layer.width for layer in hidden)
@@ -122,7 +122,7 @@ def _fitting(subject: Subject, wanted: Mapping[str, int]) -> Widths | None:
     """All changes of width that go with the wanted ones, or None where the model does not run with them."""
     if not wanted:
         return None
-    x, model = _inputs(subject), duplicate(subject.program.model)
+    x, model = subject.two_inputs, duplicate(subject.program.model)
     before = _answer(model, x)
     widths: Widths = {path: (None, width) for path, width in wanted.items()}
     for path, width in wanted.items():
@@ -169,10 +169,6 @@ def _watched(model: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _inputs(subject: Subject) -> Any:
-    return mapped(parts(subject.some_batches(1)[0])[0], lambda t: t[:2])
 
 
 def _answer(model: nn.Module, x: Any) -> Any:

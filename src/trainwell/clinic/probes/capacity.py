@@ -37,7 +37,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         return  # the code of an autoencoder is meant to be narrow
     if narrowest is not None and narrowest.width > VERY_NARROW and curve.falling > RESTING:
         return  # a wider net learns faster, and that is all it would show
-    cure = widened(subject)
+    cure = widened(subject, layers)
     width = narrowest.width if narrowest else 0
     what = f"its narrowest hidden layer has {narrowest.width} units" if narrowest else "it has no hidden layer"
     yield Suspicion(

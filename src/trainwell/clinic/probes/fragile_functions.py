@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainwell.clinic.asking import own_loss, written_in
 from trainwell.clinic.cures.guarded import FRAGILE, GuardedCalls, guard
 from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import Suspicion
@@ -17,7 +18,7 @@ from trainwell.training.step import parts
 
 PHASE, COST = "training", FORWARD
 TOWERING = 30.0  # a loss so many times its start left the numbers by growing
-USUAL = ("torch.", "trainwell.")  # modules of losses that are guarded by those who wrote them
+USUAL = ("torch", "trainwell")  # libraries of losses that are guarded by those who wrote them
 
 
 def probe(subject: Subject) -> Iterator[Suspicion]:
@@ -53,9 +54,9 @@ def _called(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     with torch.no_grad(), torch.random.fork_rng(), GuardedCalls(change=False) as of_model:
         output = model(x)
     subject.meter.spend(FORWARD)
-    loss: Any = duplicate(program.loss) if isinstance(program.loss, nn.Module) else program.loss
+    loss = own_loss(program.loss)
     of_loss = set[str]()
-    if not str(getattr(loss, "__module__", type(loss).__module__)).startswith(USUAL):
+    if not written_in(loss, *USUAL):
         with torch.no_grad(), GuardedCalls(change=False) as heard:
             loss(output, y)
         of_loss = heard.called

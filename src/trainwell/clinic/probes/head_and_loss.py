@@ -170,8 +170,11 @@ def _for_probabilities(subject: Subject, contract: Contract, answers: Answers) -
     if head.low >= -1e-6 and head.high <= 1 + 1e-6:
         if head.simplex and (answers.multihot or answers.task == "multilabel"):
             message = "The softmax lets one label in only at the cost of the others, but samples have several labels."
-            call = head.last is not None and head.last.path.endswith("()") and removable(subject, head.last)
-            cures = [sigmoid_call(subject, head.last)] if call and head.last else _swap(subject, head, nn.Sigmoid())
+            last = head.last
+            if last is not None and last.path.endswith("()") and removable(subject, last):
+                cures = [sigmoid_call(subject, last)]
+            else:
+                cures = _swap(subject, head, nn.Sigmoid())
             yield _mismatch(message, head, cures, 0.3)
         return
     if type(subject.program.loss) is nn.BCELoss and not (head.low > -math.inf or head.high < math.inf):

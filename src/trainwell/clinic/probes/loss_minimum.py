@@ -3,10 +3,8 @@
 The loss is asked with the batch's own targets as the answer, and with answers beyond them along fixed directions.
 """
 
-import copy
 import itertools
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainwell.clinic.asking import asked, own_loss
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cures.head_and_loss import another_loss, of_output
 from trainwell.clinic.finding import Suspicion
@@ -38,8 +37,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         target = _as_answer(contract)
         if target is None or contract.wants in ("softmax", "log", "logit", "probability"):
             return
-        loss = subject.program.loss
-        loss = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
+        loss = own_loss(subject.program.loss)
         state = torch.get_rng_state()
         try:
             broken = list(_of_some_targets(subject, loss, contract))
@@ -121,12 +119,10 @@ def _asked(subject: Subject, loss: Any, target: Tensor, y: Any) -> Iterator[Susp
 
 def _value(loss: Any, output: Tensor, y: Any) -> tuple[float, Tensor | None]:
     """The loss of an answer, and its gradient; nan where it is refused."""
-    with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        output = output.clone().requires_grad_()
-        try:
-            value = loss(output, y)
-            (gradient,) = torch.autograd.grad(value, output)
-        except Exception:
-            return math.nan, None
+    output = output.detach().clone().requires_grad_()
+    try:
+        value = asked(loss, output, y)
+        (gradient,) = torch.autograd.grad(value, output)
+    except Exception:
+        return math.nan, None
     return float(value.detach()), gradient

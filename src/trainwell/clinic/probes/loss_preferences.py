@@ -6,7 +6,6 @@ mostly zero is least where all answers are zero; an overlap of raw scores falls 
 """
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.clinic.answers import Answers, answers_of
+from trainwell.clinic.asking import asked, own_loss, written_in
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cures.head_and_loss import another_loss, of_output
-from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
@@ -36,8 +35,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         output, y = contract.output, contract.y
         if output is None or y is None or contract.wants not in ("", "values"):
             return
-        own = subject.program.loss
-        loss = duplicate(own) if isinstance(own, nn.Module) else own
+        loss = own_loss(subject.program.loss)
         unread = _unread(subject, loss, output, y)
         if unread is not None:
             yield unread
@@ -57,7 +55,7 @@ def _unread(subject: Subject, loss: Any, output: Tensor, y: Tensor) -> Suspicion
     read = torch.zeros(output.shape[1], dtype=torch.bool, device=output.device)
     for _ in range(TRIES):
         z = torch.randn(output.shape, generator=generator).to(output).requires_grad_()
-        (gradient,) = torch.autograd.grad(_quiet(loss, z, y), z)
+        (gradient,) = torch.autograd.grad(asked(loss, z, y).mean(), z)
         read |= (gradient.detach() != 0).any(0)
     if bool(read.all()) or int(y.max()) >= output.shape[1] or int(y.min()) < 0:
         return None
@@ -78,14 +76,14 @@ def _skipped(subject: Subject, loss: Any, contract: Contract) -> Suspicion | Non
     moved = torch.zeros_like(y, dtype=torch.bool)
     for _ in range(TRIES):
         z = (2 * torch.randn(y.shape, generator=generator).to(y)).requires_grad_()
-        (gradient,) = torch.autograd.grad(_quiet(loss, z, y), z)
+        (gradient,) = torch.autograd.grad(asked(loss, z, y).mean(), z)
         moved |= gradient.detach().abs() > 0
     for value in (0, 1):
         share, learned = float((y == value).float().mean()), bool(moved[y == value].any())
         if SOME_OF_EACH < share < 1 - SOME_OF_EACH and not learned and float(moved[y != value].float().mean()) > MOST:
             return Suspicion(
                 "label-out-of-range", "loss", f"Samples whose target is {value} give no gradient, whatever is "
-                "answered: it does not take its labels for 0 and 1.", {"share of these targets": share}, prior=0.95,
+                "answered: the loss wants other labels than 0 and 1.", {"share of these targets": share}, prior=0.95,
                 certain=True, loss=0.3, cures=(another_loss(subject, nn.BCEWithLogitsLoss()),),
             )  # fmt: skip
     return None
@@ -95,7 +93,7 @@ def _scaled(subject: Subject, loss: Any, y: Tensor) -> Suspicion | None:
     """A loss to which three times the target is as right as the target."""
     if subject.task not in ("regression", "reconstruction"):
         return None
-    here, apart = _value(loss, y, y), _apart(loss, y)
+    here, apart = _value(loss, y, y), _value(loss, y.roll(1, 0), y)  # the next sample's: nothing to do with its own
     if not apart > here or abs(_value(loss, 3 * y, y) - here) > SAME * (apart - here):
         return None
     return Suspicion(
@@ -124,9 +122,9 @@ def _constant(subject: Subject, loss: Any, answers: Answers, y: Tensor) -> Suspi
 
 def _overlap(subject: Subject, loss: Any, contract: Contract) -> Suspicion | None:
     """A loss of the user's own, of targets in 0 … 1, that answers beyond them make smaller than the targets do."""
-    y, own = contract.y, not type(loss).__module__.startswith("torch.")
+    y = contract.y
     assert y is not None
-    if contract.wants or not own or contract.head.bounded or float(y.min()) < 0 or float(y.max()) > 1:
+    if contract.wants or written_in(loss, "torch") or contract.head.bounded or float(y.min()) < 0 or float(y.max()) > 1:
         return None
     here = _value(loss, y, y)
     if not _value(loss, 3 * y, y) < here - BETTER * (1 + abs(here)):
@@ -138,18 +136,6 @@ def _overlap(subject: Subject, loss: Any, contract: Contract) -> Suspicion | Non
     )  # fmt: skip
 
 
-def _apart(loss: Any, y: Tensor) -> float:
-    """The loss of answers that have nothing to do with their targets: those of the next sample."""
-    return _value(loss, y.roll(1, 0), y)
-
-
-def _quiet(loss: Any, z: Tensor, y: Tensor) -> Tensor:
-    with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        value: Tensor = loss(z, y).mean()
-    return value
-
-
 def _value(loss: Any, z: Tensor, y: Tensor) -> float:
-    value = float(_quiet(loss, z, y).detach())
+    value = float(asked(loss, z, y).mean().detach())
     return value if math.isfinite(value) else math.nan

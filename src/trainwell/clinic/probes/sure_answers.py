@@ -6,18 +6,16 @@ to 0, as cross-entropy of logits never is.
 """
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
+from trainwell.clinic.asking import asked, own_loss, written_in
 from trainwell.clinic.contract import Contract, contract_of
 from trainwell.clinic.cures.head_and_loss import another_loss
-from trainwell.clinic.duplicate import duplicate
 from trainwell.clinic.finding import Suspicion
 from trainwell.clinic.subject import Subject
 
@@ -31,7 +29,7 @@ USUAL: dict[str, type[nn.Module]] = {
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a loss of the user's own that prefers wrong answers, or is not a number at sure ones."""
     loss = subject.program.loss
-    if type(loss).__module__.startswith("torch.") or getattr(loss, "__module__", "").startswith("torch."):
+    if written_in(loss, "torch"):
         return
     with suppress(Exception):  # losses that cannot be asked
         contract = contract_of(subject)
@@ -39,7 +37,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         signs = _signs(contract, wants)
         if signs is None:
             return
-        loss = duplicate(loss) if isinstance(loss, nn.Module) else loss
+        loss = own_loss(loss)
         cure = another_loss(subject, USUAL[wants]())
         right, wrong = (_value(loss, _answer(wants, by * signs), contract.y) for by in (SURE, -SURE))
         if math.isfinite(right) and math.isfinite(wrong) and right > wrong and _turned(loss, contract, signs):
@@ -102,9 +100,7 @@ def _answer(wants: str, logits: Tensor) -> Tensor:
 
 
 def _value(loss: Any, output: Tensor, y: Any) -> float:
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return float(loss(output, y).mean())
-        except Exception:
-            return math.nan
+    try:
+        return float(asked(loss, output, y).mean().detach())
+    except Exception:
+        return math.nan
