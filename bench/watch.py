@@ -1,18 +1,19 @@
 """Time of a step under ``tw.watch`` over the same step without it.
 
-    python bench/watch.py [--rounds 9] [--steps 150]
+    OMP_NUM_THREADS=1 python bench/watch.py [--pairs 100] [--steps 10] [--only mlp]
 
-Prints one ratio a case: the median over rounds of (seconds with the watch / seconds without), both of the same loop,
-in turns, on nets of their own. At most 1.03 is promised. The second ratio is that of the processor's time, which says
-the same on a quiet machine with one thread and can be trusted on a busy one. Each round starts a new watch, so that the
-first steps, which are looked at closely whatever it costs, are in the time. ``--null`` leaves the watch out on both
-sides: what the machine itself adds.
+One loop takes turns of so many steps, watched and not, the one first and then the other: the same net at the same place
+in memory, and what the machine does besides falls on both. Prints for each case the sum of the watched turns' time over
+that of the others, with the standard error of what each pair of turns says, first of the processor's time, which is
+right on a busy machine with one thread, then of the clock's. At most 1.03 is promised. The first steps, which are
+looked at closely whatever it costs, are in it. ``--null`` leaves the watch out on both sides: what the machine itself
+adds.
 """
 
 import argparse
+import math
 import statistics
 import time
-from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -40,50 +41,61 @@ def cases() -> dict[str, tuple]:
     }  # fmt: skip
 
 
-def seconds(make, x, y, batch, method, steps: int, watched: bool) -> tuple[float, float, object]:
-    """Wall and processor time of so many steps of the usual loop, and the watch."""
-    torch.manual_seed(0)
-    net, loss_fn = make(), nn.CrossEntropyLoss()
-    optimizer = method(net.parameters(), lr=1e-3)
-    watch = tw.watch(net, optimizer, loss=loss_fn) if watched else nullcontext()
-    begin, used = time.perf_counter(), time.process_time()
-    with watch:
-        for step in range(steps):
-            at = step * batch % len(x)
-            optimizer.zero_grad()
-            loss = loss_fn(net(x[at : at + batch]), y[at : at + batch])
+class Loop:
+    """The usual loop over one case, some steps at a time."""
+
+    def __init__(self, make, x, y, batch, method) -> None:
+        torch.manual_seed(0)
+        self.net, self.loss_fn = make(), nn.CrossEntropyLoss()
+        self.x, self.y, self.batch, self.step = x, y, batch, 0
+        self.optimizer = method(self.net.parameters(), lr=1e-3)
+        self.watch = tw.watch(self.net, self.optimizer, loss=self.loss_fn)
+
+    def turn(self, steps: int, watched: bool) -> tuple[float, float]:
+        """Take so many steps; seconds of the processor and of the clock."""
+        if watched:
+            self.watch.start()
+        used, began = time.process_time(), time.perf_counter()
+        for _ in range(steps):
+            at = self.step * self.batch % len(self.x)
+            self.optimizer.zero_grad()
+            loss = self.loss_fn(self.net(self.x[at : at + self.batch]), self.y[at : at + self.batch])
             loss.backward()
-            optimizer.step()
-    return time.perf_counter() - begin, time.process_time() - used, watch
+            self.optimizer.step()
+            self.step += 1
+        took = time.process_time() - used, time.perf_counter() - began
+        self.watch.stop()
+        return took
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--pairs", type=int, default=100, help="of turns")
+    parser.add_argument("--steps", type=int, default=10, help="of one turn")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--null", action="store_true", help="no watch on either side")
     asked = parser.parse_args()
     for name, case in cases().items():
         if asked.only not in name:
             continue
-        seconds(*case, 5, True)
-        ratios, used, bare, watch = [], [], [], None
-        for number in range(asked.rounds):
+        Loop(*case).turn(5, watched=True)
+        loop, turns = Loop(*case), []
+        for number in range(asked.pairs):
             order = (False, True) if number % 2 else (True, False)
-            took = {watched: seconds(*case, asked.steps, watched and not asked.null) for watched in order}
-            ratios.append(took[True][0] / took[False][0])
-            used.append(took[True][1] / took[False][1])
-            bare.append(1000 * took[False][0] / asked.steps)
-            watch = took[True][2]
-        told = "" if asked.null else f"; own clock {watch.pace.part:.2%}, {watch.pace.looks} looks"
-        step = f"{statistics.median(bare):.2f} ms a step"
-        print(f"{name}: {spread(ratios)}; processor {spread(used)}; {step}{told}", flush=True)
+            took = {watched: loop.turn(asked.steps, watched and not asked.null) for watched in order}
+            turns.append((*took[True], *took[False]))
+        processor, clock = ([(row[i], row[i + 2]) for row in turns] for i in (0, 1))
+        step = 1000 * statistics.median(row[3] for row in turns) / asked.steps
+        told = "" if asked.null else f"; own clock {loop.watch.pace.part:.2%}, {loop.watch.pace.looks} looks"
+        print(f"{name}: processor {ratio(processor)}, clock {ratio(clock)}; {step:.2f} ms a step{told}", flush=True)
 
 
-def spread(ratios: list[float]) -> str:
-    """Median and range in words."""
-    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+def ratio(pairs: list[tuple[float, float]]) -> str:
+    """Ratio of the sums, and its standard error from the pairs' residuals."""
+    watched, bare = sum(a for a, _ in pairs), sum(b for _, b in pairs)
+    found = watched / bare
+    off = math.fsum((a - found * b) ** 2 for a, b in pairs)
+    return f"{found:.3f} ± {math.sqrt(off) / bare:.3f}"
 
 
 if __name__ == "__main__":

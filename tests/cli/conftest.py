@@ -27,18 +27,20 @@ class FakeJobs(ModuleType):
             folder="runs/digits-1", metrics=METRICS, best_epoch=3, seconds=1.5, task="classification", notes=[]
         )
 
-    def train(self, spec: str, recipe: Any, *, callbacks: Any = (), before: Any = None) -> Any:
+    def train(self, spec: str, recipe: Any, *, callbacks: Any = (), before: Any = None, watch: Any = None) -> Any:
         self.calls.append((spec, recipe))
         print("what a user's model file prints")
         return self.run
 
-    def cross_validate(self, spec: str, recipe: Any, folds: int, callbacks: Any = ()) -> dict[str, Any]:
+    def cross_validate(
+        self, spec: str, recipe: Any, folds: int, callbacks: Any = (), watch: Any = None
+    ) -> dict[str, Any]:
         self.calls.append((spec, recipe, folds))
         each = [{"test": {"accuracy": 0.8 + 0.1 * i}} for i in range(folds)]
         mean, spread = {"test": {"accuracy": 0.85}}, {"test": {"accuracy": 0.0707}}
         return {"run": "runs/d-1", "task": "t", "folds": each, "metrics": mean, "spread": spread, "seconds": 2.0}
 
-    def resume(self, folder: Any, *, callbacks: Any = ()) -> Any:
+    def resume(self, folder: Any, *, callbacks: Any = (), watch: Any = None) -> Any:
         self.calls.append((folder,))
         return self.run
 

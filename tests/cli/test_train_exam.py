@@ -79,7 +79,9 @@ def test_no_exam(folder, run):
 
 def test_what_the_user_set_reaches_the_exam(run, jobs, monkeypatch):
     seen = []
-    monkeypatch.setattr(jobs, "train", lambda spec, recipe, *, callbacks, before: seen.append(before) or jobs.run)
+    monkeypatch.setattr(
+        jobs, "train", lambda spec, recipe, *, callbacks, before, watch: seen.append(before) or jobs.run
+    )
     run("train", "digits", "--lr", "0.1", "--set", "model.depth=3")
     assert {"optimizer.lr", "model.depth"} <= seen[0].given and "optimizer.name" not in seen[0].given
     run("train", "digits", "--set", "training.exam=false")

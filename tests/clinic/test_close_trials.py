@@ -15,7 +15,7 @@ from trainwell.clinic.meter import Meter
 from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.trials import Trial, _compared, _rests, affords_repetition, repeated
+from trainwell.clinic.trials import Trial, _affords_longer, _compared, _paces, _rests, affords_repetition, repeated
 from trainwell.clinic.trying import OF_LENGTH, confirmed, of_our_making, try_cures
 
 
@@ -187,32 +187,53 @@ def test_what_a_probe_has_measured_is_not_repeated():
     ids=["flat", "rising", "fallen", "falling", "decaying", "too short"],
 )
 def test_a_loss_that_does_not_fall_or_no_more_rests(losses, rests):
-    subject = Subject(program(), Meter(1000))
-    vars(subject)["longer"] = looked(0.5, 0.5, losses=losses)
-    assert bool(_rests(subject)) is rests
+    assert bool(_rests(looked(0.5, 0.5, losses=losses))) is rests
+    assert not _rests(looked(0.5, 0.5, losses=[*losses[:-1], math.nan]))
 
 
-def test_whether_it_rests_is_not_asked_of_schedules_or_with_few_passes_left():
-    flat = looked(0.5, 0.5, losses=[1.0] * 60)
+def test_a_longer_opening_is_not_made_of_schedules_or_with_few_passes_left():
     schedule = Subject(program(scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 50)), Meter(1000))
-    poor, broken = Subject(program(), Meter(20)), Subject(program(), Meter(1000))
-    for subject in (schedule, poor):
-        vars(subject)["longer"] = flat
-    vars(broken)["longer"] = looked(0.5, 0.5, losses=[*[1.0] * 59, math.nan])
-    assert not any(map(_rests, (schedule, poor, broken)))
+    poor, rich = Subject(program(), Meter(100)), Subject(program(), Meter(1000))
+    assert [_affords_longer(subject) for subject in (schedule, poor, rich)] == [False, False, True]
+    vars(poor)["longer"] = looked(0.5, 0.5)  # made before: costs nothing
+    assert _affords_longer(poor)
 
 
 def test_a_rate_that_is_too_high_is_compared_with_more_steps_at_its_own_pace():
     subject = staged(looked(0.5, 0.5, steps=30), looked(0.2, 0.2))
     vars(subject)["longer"] = looked(0.5, 0.5, losses=[1.0] * 60)
     opening = Level(subject.opening, {"steps": 30, "share": 0.0})
-    high = trial_of(subject, 0.0).suspicion
+    high = replace(trial_of(subject, 0.0).suspicion, prior=0.5)
     assert _compared(subject, high, opening).run is subject.longer
     assert _compared(subject, replace(high, prior=0.2), opening) is opening
     vars(subject)["longer"] = looked(0.5, 0.5, losses=[1.0 - 0.01 * i for i in range(60)])
     assert _compared(subject, high, opening) is opening  # it goes on: control
     late = replace(high, code="lr-too-low")
     assert _compared(subject, late, opening).run is subject.whole
+
+
+def test_what_plainly_swings_is_compared_over_the_whole_and_cured_more_slowly_first():
+    subject = staged(looked(0.5, 0.5, steps=30), looked(0.2, 0.2))
+    vars(subject)["longer"], vars(subject)["steps"] = looked(0.5, 0.5, losses=[1.0] * 60), 450
+    opening = Level(subject.opening, {"steps": 30, "share": 0.0})
+    swings = replace(trial_of(subject, 0.0).suspicion, code="momentum-too-high")
+    level = _compared(subject, swings, opening)
+    assert level.run is subject.whole
+    shares = [how["share"] for how in _paces(subject, swings, swings.cures[0], level)]
+    assert shares == pytest.approx([1 / 3, 1.0])  # nine times the pace, and the root of it
+    likely = replace(swings, code="lr-too-low")
+    shares = [how["share"] for how in _paces(subject, likely, likely.cures[0], level)]
+    assert shares == pytest.approx([1.0, 1 / 3])  # control
+
+
+def test_a_cure_is_tried_at_the_pace_at_which_the_program_did_no_better():
+    subject = staged(looked(0.5, 0.5, steps=30), looked(0.2, 0.2))
+    opening = Level(subject.opening, {"steps": 30, "share": 0.0})
+    cause = trial_of(subject, 0.0).suspicion
+    assert [how["share"] for how in _paces(subject, cause, cause.cures[0], opening)] == [0.0]
+    subject.slower_share = 0.3
+    paces = list(_paces(subject, cause, cause.cures[0], opening))
+    assert [(how["steps"], how["share"]) for how in paces] == [(30, 0.0), (50, 0.3)]
 
 
 # what is taken though nothing shows that it helps

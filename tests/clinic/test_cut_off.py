@@ -99,7 +99,7 @@ def given(name):
 
 
 SICK = ["detached_code", "new_tensor_of_a_recurrent_net", "data_of_a_convolution", "body_under_no_grad"]
-MEANT = ["wide_features_that_suffice", "features_not_given_to_the_optimizer", "teacher"]
+MEANT = ["features_not_given_to_the_optimizer", "teacher"]
 
 
 def suspected(name):
@@ -120,6 +120,12 @@ def test_what_is_called_and_gets_no_gradient_is_cut_off(name):
 def test_what_is_meant_so_or_does_no_harm_is_told_in_passing(name):
     found = [one for one in suspected(name) if one.code == "frozen-parameters"]
     assert [(one.certain, one.prior) for one in found] == [(False, 0.05)]
+
+
+def test_features_at_random_that_nearly_do_are_suspected_and_tried():
+    (one,) = [one for one in suspected("wide_features_that_suffice") if one.code == "frozen-parameters"]
+    assert not one.certain and one.prior == 0.5 and one.cures
+    assert examine(given("wide_features_that_suffice")).healthy
 
 
 def test_what_is_called_for_nothing_is_unused():

@@ -129,8 +129,9 @@ def reasoned(*accepted, level=0.3):
     return found
 
 
-def test_what_was_taken_early_for_a_symptom_is_counted_to_its_cause():
-    found = reasoned(("lr-too-high", 0.1, {"prior": 0.3}), ("momentum-too-high", 0.2, {"prior": 0.9}))
+@pytest.mark.parametrize("prior", [0.3, 0.5])
+def test_what_was_taken_early_for_a_symptom_is_counted_to_its_cause(prior):
+    found = reasoned(("lr-too-high", 0.1, {"prior": prior}), ("momentum-too-high", 0.2, {"prior": 0.9}))
     first, second = found.accepted
     reasoning._without_symptoms(found)
     (one,) = found.accepted
@@ -141,13 +142,14 @@ def test_what_was_taken_early_for_a_symptom_is_counted_to_its_cause():
 @pytest.mark.parametrize(
     "accepted",
     [
-        [("lr-too-high", 0.1, {"prior": 0.5}), ("momentum-too-high", 0.2, {"prior": 0.9})],
+        [("lr-too-high", 0.1, {"prior": 0.5}), ("momentum-too-high", 0.2, {"prior": 0.85})],
+        [("lr-too-high", 0.1, {"prior": 0.7}), ("momentum-too-high", 0.2, {"prior": 0.9})],
         [("lr-too-high", 0.1, {"prior": 0.3}), ("momentum-too-high", 0.2, {"prior": 0.6})],
         [("lr-too-high", 0.1, {"prior": 0.3}), ("unused-parameters", 0.2, {"prior": 0.9})],
         [("momentum-too-high", 0.1, {"prior": 0.3}), ("lr-too-high", 0.2, {"prior": 0.9})],
         [("lr-too-high", 0.1, {"prior": 0.3})],
     ],
-    ids=["likely itself", "no likelier cause", "not explained", "the other way round", "alone"],
+    ids=["likely itself", "strong itself", "no likelier cause", "not explained", "the other way round", "alone"],
 )
 def test_other_causes_stay_two(accepted):
     found = reasoned(*accepted)

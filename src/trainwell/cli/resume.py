@@ -19,8 +19,9 @@ def resume(
       trainwell resume runs/digits-1
       trainwell resume runs/digits-1 --json
     """
+    from trainwell.clinic.watching import WatchedRun
     from trainwell.training import jobs
 
     with shown(quiet) as callbacks:
-        finished = jobs.resume(run, callbacks=callbacks)
+        finished = jobs.resume(run, callbacks=callbacks, watch=WatchedRun(in_run=True))
     result.put_run(finished, json)

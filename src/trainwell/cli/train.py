@@ -122,13 +122,15 @@ def train(
       trainwell train --recipe runs/house-1/recipe.toml --seed 1
     """
     chosen = overrides.read_recipe(context.params)
+    from trainwell.clinic.watching import WatchedRun
     from trainwell.training import jobs
 
     with shown(quiet) as callbacks:
         if folds is not None:
-            crossed = jobs.cross_validate(chosen.data.source, chosen, folds, callbacks)
+            crossed = jobs.cross_validate(chosen.data.source, chosen, folds, callbacks, WatchedRun(in_run=True))
         else:
-            run = jobs.train(chosen.data.source, chosen, callbacks=callbacks, before=_exam(chosen))
+            watch = WatchedRun(in_run=True)
+            run = jobs.train(chosen.data.source, chosen, callbacks=callbacks, before=_exam(chosen), watch=watch)
     if folds is None:
         result.put_run(run, json)
     elif json:

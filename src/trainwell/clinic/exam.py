@@ -225,6 +225,7 @@ def findings_of(reasoned: Reasoned) -> list[Finding]:
     broken = reasoned.level is None and bool(reasoned.subject.first_step.error)
     told = {*accepted, *(code for cause in causes for code in cause.symptoms)}
     sure = [s for s in reasoned.suspected if s.certain and s.code not in told]
+    sure = [s for s in sure if s.gain is None or not accepted]  # a gain beside a program that is another one now
     other = any(s.code != "program-crashes" and "program-crashes" in CODES[s.code].explains for s in sure)
     crashes = broken and other and NO_GRADIENT not in reasoned.subject.first_step.error  # which no head explains
     causes += [_uncured(s) for s in sure if s.code != "program-crashes" or not crashes]

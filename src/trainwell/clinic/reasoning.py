@@ -19,7 +19,7 @@ from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.trials import LIKELY, STRONG, Trial, gain_of
-from trainwell.clinic.trying import LENGTH, confirmed, of_our_making, try_cures
+from trainwell.clinic.trying import LENGTH, NEARLY_SURE, confirmed, of_our_making, try_cures
 
 ROUNDS = 5
 MUCH = 0.3  # room from which what was not tried may be named
@@ -51,6 +51,7 @@ def reason(subject: Subject) -> Reasoned:
         trials = [] if sure else confirmed(found, try_cures(found, seen, level))
         best = best_of(found, trials, level) or plainly_needed(found, trials, level)
         if not sure and not best:
+            _name_untried(found)
             break
         if sure:
             _mend(found, sure, level)
@@ -67,7 +68,8 @@ def _without_symptoms(found: Reasoned) -> None:
     """Count a cure that was taken early, for what the next and far likelier cause brings about, to that cause."""
     for first, second in itertools.pairwise(list(found.accepted)):
         explained = first.suspicion.code in second.suspicion.brings_about
-        if explained and first.suspicion.prior < LIKELY and second.suspicion.prior >= STRONG:
+        unlikely = first.suspicion.prior < (STRONG if second.suspicion.prior >= NEARLY_SURE else LIKELY)
+        if explained and unlikely and second.suspicion.prior >= STRONG:
             cure, gain = together([first.cure, second.cure]), first.gain + second.gain
             both = replace(second, cure=cure, before=first.before, gain=gain)
             found.accepted = [both if t is second else t for t in found.accepted if t is not first]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainwell.clinic.finding import NOTABLE
 from trainwell.clinic.meter import FORWARD, Meter
 from trainwell.clinic.private import built
 from trainwell.clinic.quality import first_tensor, quality
@@ -78,6 +79,11 @@ class Rehearsal:
     def good(self) -> bool:
         """Whether both scores are so high that nothing need be looked for in the training."""
         return min(self.train_score, self.score) >= GOOD
+
+    @property
+    def flawless(self) -> bool:
+        """Whether both scores are so high that no cure could gain what matters."""
+        return min(self.train_score, self.score) > 1 - NOTABLE
 
 
 def rehearse(

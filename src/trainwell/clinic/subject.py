@@ -29,7 +29,6 @@ OPENING, WHOLE = 30, 50  # steps of the two rehearsals at effort 1
 FEWEST, BATCHES = 64, 24  # samples of each part that are scored: of small batches at most so many
 LARGE = 20_000_000  # parameters of a model whose trained copies are not kept
 LOOKED_AT = 10_000  # steps of a schedule
-CLEARLY = 0.2  # of the score: beyond what a net that came to nothing has by chance
 AGAIN = 7_919  # between the seeds of two rehearsals of one thing
 ROWS = 20_000  # of the data that the data probes look at
 
@@ -48,6 +47,7 @@ class Subject:
         self.program, self.meter, self.seed, self.effort = private(program), meter, seed, effort
         self.task = program.task or self._guessed()
         self._slower: Rehearsal | None = None
+        self.slower_share = 0.0  # of the whole training that the slower rehearsal took, where it was made
         self.unasked: list[str] = []  # probes that failed on this program, and how
 
     def _guessed(self) -> str:
@@ -189,7 +189,7 @@ class Subject:
     def slower(self, share: float) -> Rehearsal:
         """As much of the whole training as is stable in as few steps; made once."""
         if self._slower is None:
-            self._slower = self.rehearse(steps=round(WHOLE * self.effort), share=share)
+            self._slower, self.slower_share = self.rehearse(steps=round(WHOLE * self.effort), share=share), share
         return self._slower
 
     @property
@@ -198,8 +198,7 @@ class Subject:
         slower, whole = self._slower, self.__dict__.get("whole")
         if slower is None or whole is None or not slower.finite:
             return 0.0
-        better = (slower.score + slower.train_score - whole.score - whole.train_score) / 2
-        return better if better >= CLEARLY else 0.0
+        return max(0.0, (slower.score + slower.train_score - whole.score - whole.train_score) / 2)
 
     @property
     def runs(self) -> list[Rehearsal]:

@@ -10,7 +10,7 @@ import numpy as np
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
-from trainwell.clinic.level import ALIKE, CAUTIOUS, FAST, Level
+from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import OPENING, WHOLE, Subject
 
@@ -18,6 +18,7 @@ LIKELY = 0.45  # prior from which a cure is given a second rehearsal, at another
 STRONG = 0.7  # prior from which that is worth the last passes, and a suspicion is named untried when there are none
 FORESEEN = 2.0  # passes of probes that look again
 STUCK = 0.5  # room from which a program's own whole rehearsal is one that learned next to nothing
+SWINGS = 0.85  # prior of steps that are too long from which no rest need be shown
 REST, RESTING = 30, 0.05  # steps that show it; share of the first loss that the last third of them brings
 OVERSHOT = frozenset(["lr-too-high", "momentum-too-high"])
 GENERALIZING = frozenset(
@@ -87,22 +88,22 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
         Exception: what the cure raises where it does not fit the program.
     """
     level, best = _compared(subject, suspicion, level), None
-    for how in _paces(suspicion, cure, level):
-        if how["share"] < level.how["share"] / level.run.factor and best is not None and best.run.finite:
+    for how in _paces(subject, suspicion, cure, level):
+        if how["share"] == 0.0 < level.how["share"] and best is not None and best.run.finite:
             break  # its own pace is for what bears no other
         cost = how["steps"] + subject.scoring + FORESEEN
         if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
             break
         run = subject.rehearse(cure, **how)
         gain = gain_of(suspicion.code, level.run, run)
-        unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > FAST
+        unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > CAUTIOUS
         doubtful = gain >= enough and (suspicion.guessed or unsure)
         if level.run is subject.whole and (suspicion.code in OVERSHOT or doubtful):
             gain -= 2 * _hurt_by_hurry(subject, look=doubtful)  # as much again its own pace would bring
         trial = Trial(suspicion, cure, level, run, gain, how)
         best = trial if best is None or trial.gain > best.gain else best
         failed = not run.finite or run.train_score < level.run.train_score - ALIKE or curve_of(run).descent < 0
-        failed = failed or (suspicion.prior >= STRONG and run.train_score < level.run.train_score)
+        failed = failed or (suspicion.prior >= STRONG and run.train_score <= level.run.train_score)
         if suspicion.prior < LIKELY or best.gain >= enough or not failed:
             break
     return best
@@ -137,25 +138,28 @@ def repeated(subject: Subject, trial: Trial, turn: int) -> Trial:
 
 
 def _compared(subject: Subject, suspicion: Suspicion, level: Level) -> Level:
-    """What shows late is compared over the whole training, not over its opening; steps that are too long with a program
-    that has come to rest at its own pace, as shorter ones, which are slower at first, bear a faster one.
+    """What shows late, or swings, is compared over the whole training, not over its opening; steps that are too long
+    with a program that has come to rest at its own pace, as shorter ones, which are slower at first, bear a faster one.
     """
-    if suspicion.code in OVERSHOT and suspicion.prior >= LIKELY and level.how["share"] == 0.0 and _rests(subject):
-        return Level(subject.longer, {"steps": subject.whole.steps, "share": 1.0})
+    if level.how["share"] > 0.0:
+        return level
+    overshot, whole = suspicion.code in OVERSHOT and suspicion.prior >= LIKELY, subject.whole
+    swings = overshot and suspicion.prior >= SWINGS and whole.finite
+    if overshot and not swings and _affords_longer(subject) and _rests(subject.longer):
+        return Level(subject.longer, {"steps": whole.steps, "share": 1.0})
     late = suspicion.code in LATE or (suspicion.code == "lr-too-high" and subject.program.scheduler is not None)
-    if late and level.how["share"] == 0.0 and subject.whole.finite:
-        return Level(subject.whole, {"steps": subject.whole.steps, "share": 1.0})
-    return level
+    return Level(whole, {"steps": whole.steps, "share": 1.0}) if late and whole.finite else level
 
 
-def _rests(subject: Subject) -> bool:
-    """Whether the loss of a program without a schedule does not fall, or no more, if that can be afforded."""
-    known = "longer" in vars(subject)
-    cost = 0.0 if known else 2 * (OPENING * subject.effort + subject.scoring)
+def _affords_longer(subject: Subject) -> bool:
+    """Whether passes are left for the longer opening of a program without a schedule, and for a trial beside it."""
+    cost = 0.0 if "longer" in vars(subject) else 2 * (OPENING * subject.effort + subject.scoring)
     whole = WHOLE * subject.effort + subject.scoring
-    if subject.program.scheduler is not None or subject.meter.left < cost + whole:
-        return False
-    run = subject.longer
+    return subject.program.scheduler is None and subject.meter.left >= cost + whole
+
+
+def _rests(run: Rehearsal) -> bool:
+    """Whether the loss does not fall, or no more."""
     if not run.finite or len(run.losses) < REST:
         return False
     losses = np.array(run.losses)
@@ -164,14 +168,19 @@ def _rests(subject: Subject) -> bool:
     return end > losses[:3].mean() - RESTING * start or middle - end < RESTING * start
 
 
-def _paces(suspicion: Suspicion, cure: Cure, level: Level) -> Iterator[dict[str, Any]]:
+def _paces(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level) -> Iterator[dict[str, Any]]:
     """The program's own pace, and one at the root of it; that alone where the program bore its own only because it
     learned nothing. Less of the training is then rehearsed, so that a gain is rather larger than it seems.
     """
     own = level.alike(cure)
-    factor = level.run.factor
+    factor = max(1.0, own["share"] * subject.steps * max(1.0, cure.steps) / own["steps"])
     slower = {**own, "share": own["share"] / math.sqrt(factor)}
     if own["share"] == 0.0 or factor <= CAUTIOUS:
+        yield own
+        if own["share"] == 0.0 and subject.slower_share > 0.0:  # at which the program itself did no better
+            yield {**own, "steps": round(WHOLE * subject.effort), "share": subject.slower_share}
+    elif level.run is subject.__dict__.get("longer") or (suspicion.code in OVERSHOT and suspicion.prior >= SWINGS):
+        yield slower  # what swings in a hurry may still do so where it is cured
         yield own
     elif level.room > STUCK and factor > CAUTIOUS**2 and suspicion.code not in LATE:
         yield slower

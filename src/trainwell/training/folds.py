@@ -14,7 +14,9 @@ from trainwell.training.state import Callback, Teller
 from trainwell.training.weights import write_text
 
 
-def cross_validate(recipe: Recipe, folds: int, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+def cross_validate(
+    recipe: Recipe, folds: int, callbacks: Iterable[Callback] = (), watch: Callback | None = None
+) -> dict[str, Any]:
     """Train on all folds but one, test on that one, for each fold.
 
     The rows are those of all parts of the data (also of an official test part). Every fold is a run of its own in
@@ -24,6 +26,7 @@ def cross_validate(recipe: Recipe, folds: int, callbacks: Iterable[Callback] = (
     Args:
         recipe: with ``data.source`` and a split that is stratified, random or by group.
         folds: at least 2.
+        callbacks, watch: of every fold's run, see ``jobs.train``.
 
     Returns:
         ``{"run", "task", "folds": [{part: metrics}], "metrics": {"test": {name: mean}}, "spread": {"test": {name:
@@ -50,7 +53,7 @@ def cross_validate(recipe: Recipe, folds: int, callbacks: Iterable[Callback] = (
                 "output": recipe.output.with_(folder=str(folder / f"fold-{number}")),
             }
         )
-        run = train(recipe.data.source, own, callbacks=callbacks)
+        run = train(recipe.data.source, own, callbacks=callbacks, watch=watch)
         results.append(run.metrics)
         task = run.task
         if recipe.optimizer.lr is None:

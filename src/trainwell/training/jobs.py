@@ -35,7 +35,14 @@ from trainwell.training.weights import write_text
 REWRITTEN = ("recipe.toml", "schema.json", "environment.json")  # in the folder of a run that is resumed
 
 
-def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = (), before: Before | None = None) -> Run:
+def train(
+    spec: str,
+    recipe: Recipe,
+    *,
+    callbacks: Iterable[Callback] = (),
+    before: Before | None = None,
+    watch: Callback | None = None,
+) -> Run:
     """Train from data to report, into ``recipe.output.folder`` (or a new ``runs/NAME-N``).
 
     Args:
@@ -43,6 +50,7 @@ def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = (), befo
         recipe: what to do; open fields are decided from the data or measured.
         callbacks: functions ``f(event, state)``.
         before: looks at the run before it begins, and may revise it; where ``training.exam`` is true.
+        watch: one callback more, where ``training.watch`` is true.
 
     Raises:
         InputError: for wrong data or recipe, or a folder that holds a run already.
@@ -61,11 +69,11 @@ def train(spec: str, recipe: Recipe, *, callbacks: Iterable[Callback] = (), befo
             write_text(folder / "recipe.toml", recipe.to_toml())
             stop.folder = folder
             raise
-        return _in_folder(folder, resolve(recipe, dataset), dataset, teller, before)
+        return _in_folder(folder, resolve(recipe, dataset), dataset, teller, before, watch)
 
 
-def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
-    """Go on with a run that was stopped, from its last checkpoint, as if nothing had happened.
+def resume(folder: str | Path, *, callbacks: Iterable[Callback] = (), watch: Callback | None = None) -> Run:
+    """Go on with a run that was stopped, from its last checkpoint, as if nothing had happened; see :func:`train`.
 
     Raises:
         InputError: if the folder holds no run, or its recipe or checkpoints do not fit.
@@ -82,10 +90,17 @@ def resume(folder: str | Path, *, callbacks: Iterable[Callback] = ()) -> Run:
         except stopping.Stopped as stop:
             stop.folder = folder
             raise
-        return _in_folder(folder, resolve(recipe, dataset), dataset, teller)
+        return _in_folder(folder, resolve(recipe, dataset), dataset, teller, watch=watch)
 
 
-def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller, before: Before | None = None) -> Run:
+def _in_folder(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    teller: Teller,
+    before: Before | None = None,
+    watch: Callback | None = None,
+) -> Run:
     """Decide what is open, train, assess, report; a Stopped that leaves here knows the folder."""
     try:
         with _undone(folder):
@@ -100,6 +115,8 @@ def _in_folder(folder: Path, recipe: Recipe, dataset: Dataset, teller: Teller, b
                 from trainwell.training.tensorboard import tensorboard_callback
 
                 teller.callbacks = (*teller.callbacks, tensorboard_callback(folder))
+            if watch is not None and recipe.training.watch:
+                teller.callbacks = (*teller.callbacks, watch)
             if recipe.training.unfreeze_every:
                 teller.callbacks = (GradualUnfreezing(recipe.training.unfreeze_every), *teller.callbacks)
             began = time.perf_counter()
@@ -323,12 +340,14 @@ def report(folder: str | Path) -> Path:
     return write_report(run, dataset, assess(run, dataset, teller))
 
 
-def cross_validate(spec: str, recipe: Recipe, folds: int, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+def cross_validate(
+    spec: str, recipe: Recipe, folds: int, callbacks: Iterable[Callback] = (), watch: Callback | None = None
+) -> dict[str, Any]:
     """Train once for each fold; see ``training.folds``."""
     from trainwell.training import folds as crossing
 
     recipe = _absolute_names(recipe.model_copy(update={"data": recipe.data.with_(source=_absolute_source(spec))}))
-    return crossing.cross_validate(recipe, folds, callbacks)
+    return crossing.cross_validate(recipe, folds, callbacks, watch)
 
 
 def _absolute_source(spec: str) -> str:

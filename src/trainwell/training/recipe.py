@@ -180,7 +180,11 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """A hash of all that decides the weights: not of the output folder, the time budget or the device."""
         content = self.model_dump(
-            exclude={"output": True, "picked": True, "training": {"max_minutes", "device", "tensorboard", "exam"}}
+            exclude={
+                "output": True,
+                "picked": True,
+                "training": {"max_minutes", "device", "tensorboard", "exam", "watch"},
+            }
         )
         return hashlib.sha256(repr(sorted(_flat(content))).encode()).hexdigest()[:16]
 

@@ -166,6 +166,7 @@ class TrainingSection(Running):
     metric: str = Field("", description="own metric FILE.py:FUNCTION of (truth, prediction); empty: none")
     tensorboard: bool = Field(False, description="also write TensorBoard events into the run folder")
     exam: bool = Field(True, description="examine the program before it is trained, and mend what was not asked for")
+    watch: bool = Field(True, description="watch the training, and say what goes wrong the moment it does")
 
 
 class Regularization(Section):

@@ -8,6 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+
+def _nobody(text: str) -> None:
+    """A state without a teller: nobody listens."""
+
+
 EVENTS = (
     "stage",
     "message",
@@ -44,6 +49,7 @@ class State:
     optimizer: Optimizer | None = None
     seconds: float = 0.0
     stopping: bool = False
+    say: Callable[[str], None] = _nobody  # a sentence of a callback's own, for the bar, the log and the report
 
     def stop(self) -> None:
         """End the run after this step, as if it were the last: validated, saved, reported."""
@@ -59,6 +65,7 @@ class Teller:
     def __init__(self, callbacks: Iterable[Callback] = (), state: State | None = None) -> None:
         self.callbacks = tuple(callbacks)
         self.state = state or State()
+        self.state.say = self.say
         self.messages: list[str] = []
 
     def tell(self, event: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import trainwell as tw
+from trainwell.clinic.finding import Finding
 from trainwell.clinic.watching import WatchedRun
 from trainwell.clinic.watching.pace import Pace
 
@@ -32,7 +33,7 @@ def test_engine_healthy_and_bit_for_bit_the_same():
         tw.fit(given, callbacks=callbacks)
         weights.append(given.model.state_dict())
     watch = callbacks[0].watch
-    assert watch.findings == [] and watch.steps == 48 and watch.seen.loss_known
+    assert watch.findings == callbacks[0].findings == [] and watch.steps == 48 and watch.seen.loss_known
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
     assert not given.model._forward_hooks
 
@@ -41,7 +42,28 @@ def test_engine_with_a_rate_that_is_far_too_low():
     given = program(1e-9)
     watched = WatchedRun(given.loss, told=lambda finding: None)
     tw.fit(given, callbacks=[watched])
-    assert [finding.code for finding in watched.watch.findings] == ["lr-too-low"]
+    assert [finding.code for finding in watched.findings] == ["lr-too-low"]
+
+
+def test_engine_that_steps_back_is_watched_anew():
+    heard, given = [], program(0.05)
+    watched = WatchedRun(told=heard.append)
+    seen = []
+
+    def steps_back(event, state):
+        if event == "step_end" and state.step == 20:
+            seen.append(watched.watch)
+            state.step = 10
+            watched("stepped_back", state)
+        watched(event, state)
+
+    tw.fit(given, callbacks=[steps_back])
+    assert watched.watch is not seen[0] and not seen[0]._sensors.on
+    step = watched.watch.seen.step
+    for code in ("lr-too-high", "dead-relu", "lr-too-high"):
+        watched._say(Finding(code, "warning", "?", "?", {"step": step}, (), None, (), 0.1))
+    assert [finding.code for finding in heard] == ["lr-too-high", "dead-relu"] == [f.code for f in watched.findings]
+    assert heard[0].evidence["step"] == 10 + step
 
 
 # ---- Lightning -------------------------------------------------------------------------------------------------------

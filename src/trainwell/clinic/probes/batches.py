@@ -13,6 +13,7 @@ from trainwell.clinic.subject import WHOLE, Subject
 PHASE, COST = "training", 0.0
 FEW_STEPS = 100  # in the whole training
 USUAL, MORE = 32, 4  # samples a batch, and times as many steps that make it worth a change
+MUCH = 0.2  # of the score, by which a slower rehearsal does better
 SEVERAL = 5  # epochs: with fewer it is them that are lacking
 SIGNS_COST = 0.1  # of the score, where norms leave a sign of every number
 FEW_SAMPLES, FEWEST = 8, 4  # of a channel: the error of a variance is √(2/n), 50 % and 71 %
@@ -73,4 +74,4 @@ def _only_hurried(subject: Subject) -> bool:
     if whole.good or whole.factor <= CAUTIOUS or subject.meter.left < WHOLE * subject.effort + subject.scoring:
         return False
     subject.slower(1 / math.sqrt(whole.factor))
-    return subject.hurt_by_hurry > 0
+    return subject.hurt_by_hurry >= MUCH

@@ -14,6 +14,7 @@ from trainwell.clinic.subject import Subject
 
 PHASE, COST = "training", 0.0
 NARROW, VERY_NARROW, TWO = 8, 4, 2  # units of a hidden layer
+DYING = frozenset(["vanishing-gradient", "dead-relu"])  # where one unit or two carry everything, and die
 RESTING = 0.15  # share of the descent in the last third
 
 
@@ -45,6 +46,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         f"The net is small: {what}, and its training score rests at {whole.train_score:.2f}.",
         {"narrowest hidden layer": width, "training score": whole.train_score, "falling": curve.falling},
         prior=0.9 if 0 < width <= TWO else 0.6 if width <= VERY_NARROW else 0.2, cures=() if cure is None else (cure,),
+        explains=DYING if 0 < width <= TWO else frozenset(),
     )  # fmt: skip
 
 

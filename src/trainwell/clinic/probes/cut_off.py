@@ -25,7 +25,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
     if not cut:
         return
     share = sum(p.numel() for p in cut.values()) / sum(p.numel() for p in model.parameters())
-    sick = share >= LARGE and not subject.whole.good and not _meant(subject, cut)
+    sick = share >= LARGE and not subject.whole.flawless and not _meant(subject, cut)
+    sure = sick and not subject.whole.good  # features drawn at random may nearly do
     name = next(iter(cut))
     others = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
     yield Suspicion(
@@ -33,7 +34,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         f"{name}{others} ({share:.0%} of the weights) take part in the forward pass, but no gradient comes back: "
         "something cuts it off, as .detach(), .data, torch.tensor(…), no_grad(), argmax or a comparison.",
         {"tensors": len(cut), "share of the weights": round(share, 3)},
-        prior=0.8 if sick else 0.05, certain=sick, loss=0.1 if sick else 0.0, cures=(leave_attached(),) if sick else (),
+        prior=0.8 if sure else 0.5 if sick else 0.05, certain=sure, loss=0.1 if sure else 0.0,
+        cures=(leave_attached(),) if sick else (),
     )  # fmt: skip
 
 

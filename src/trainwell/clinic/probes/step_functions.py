@@ -29,7 +29,7 @@ JUMPS = 2  # places where the loss is another
 def probe(subject: Subject) -> Iterator[Suspicion]:
     """Suspect a step function in front of a notable part of the weights, where the whole does not learn well."""
     flat, share = _flat(subject, subject.first_step.gradients)
-    if share < SHARE or subject.first_step.error or subject.whole.good or not _flat_later(subject, flat):
+    if share < SHARE or subject.first_step.error or subject.whole.flawless or not _flat_later(subject, flat):
         return
     jumps = _jumps(subject, list(flat))
     if jumps < JUMPS:
@@ -41,7 +41,8 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         f"The gradient of {name}{others} ({share:.0%} of the weights) is exactly zero whatever their values, though "
         "the loss depends on them: a step like round, sign, floor or a hard threshold stands in between.",
         {"tensors": len(flat), "share of the weights": round(share, 3), "places with another loss": jumps},
-        prior=0.9, certain=True, loss=0.15, cures=(straight_through(),),
+        prior=0.5 if subject.whole.good else 0.9, certain=not subject.whole.good, loss=0.15,
+        cures=(straight_through(),),
     )  # fmt: skip
 
 

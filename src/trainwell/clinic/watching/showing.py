@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def sentence(finding: Finding) -> str:
     """What is said the moment it happens."""
-    return f"trainwell: step {finding.evidence['step']}: {finding.code} at {finding.where}. {finding.message}"
+    return f"step {finding.evidence['step']}: {finding.code} at {finding.where}. {finding.message}"
 
 
 def headline(watch: "Watch") -> str:

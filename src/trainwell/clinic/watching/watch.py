@@ -28,7 +28,7 @@ Told = Callable[[Finding], Any]
 
 def on_stderr(finding: Finding) -> None:
     """Say a finding in a sentence."""
-    print(showing.sentence(finding), file=sys.stderr, flush=True)
+    print(f"trainwell: {showing.sentence(finding)}", file=sys.stderr, flush=True)
 
 
 class Watch:
