@@ -15,7 +15,16 @@ from trainwell.clinic.meter import Meter
 from trainwell.clinic.reasoned import Reasoned
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
-from trainwell.clinic.trials import Trial, _affords_longer, _compared, _paces, _rests, affords_repetition, repeated
+from trainwell.clinic.trials import (
+    Trial,
+    _affords_longer,
+    _compared,
+    _paces,
+    _rests,
+    affords_repetition,
+    repeated,
+    tried,
+)
 from trainwell.clinic.trying import OF_LENGTH, confirmed, of_our_making, try_cures
 
 
@@ -230,10 +239,31 @@ def test_a_cure_is_tried_at_the_pace_at_which_the_program_did_no_better():
     subject = staged(looked(0.5, 0.5, steps=30), looked(0.2, 0.2))
     opening = Level(subject.opening, {"steps": 30, "share": 0.0})
     cause = trial_of(subject, 0.0).suspicion
-    assert [how["share"] for how in _paces(subject, cause, cause.cures[0], opening)] == [0.0]
+    assert [how["share"] for how in _paces(subject, cause, cause.cures[0], opening)] == [0.0, 1.0]
     subject.slower_share = 0.3
     paces = list(_paces(subject, cause, cause.cures[0], opening))
     assert [(how["steps"], how["share"]) for how in paces] == [(30, 0.0), (50, 0.3)]
+
+
+def test_many_small_batches_are_rehearsed_slowly_and_in_more_steps_than_the_program_has():
+    subject = staged(looked(0.5, 0.5, steps=12), looked(0.2, 0.2, steps=12))
+    vars(subject)["steps"] = 12
+    smaller = set_field(subject, "batch_size", 4, steps=40.0)
+    whole = Level(subject.whole, {"steps": 12, "share": 1.0})
+    assert whole.alike(smaller)["steps"] == 50 and whole.alike(set_rate(subject, 0.1))["steps"] == 12
+    assert Level(subject.whole, {"steps": 50, "share": 1.0}).alike(smaller)["steps"] == 100
+    few = Suspicion("batch-size-extreme", "batch_size", "?", prior=0.8, cures=(smaller,))
+    shares = [how["share"] for how in _paces(subject, few, smaller, whole)]
+    assert shares == pytest.approx([(50 / 480) ** 0.5, 1.0])
+
+
+def test_a_part_of_the_training_says_nothing_of_its_length():
+    subject = staged(looked(0.5, 0.5, steps=30), looked(0.2, 0.2))
+    longer = set_field(subject, "epochs", 20, factor=5.0)
+    short = Suspicion("too-few-epochs", "epochs", "?", prior=0.5, cures=(longer,))
+    part = Level(looked(0.5, 0.5), {"steps": 50, "share": 0.4})
+    assert tried(subject, short, longer, part, 0.1) is None
+    assert tried(subject, short, longer, Level(subject.whole, {"steps": 50, "share": 1.0}), 0.1) is not None
 
 
 # what is taken though nothing shows that it helps

@@ -8,11 +8,12 @@ import torch
 from sick_programs import program
 from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR, OneCycleLR, StepLR
 
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.meter import Meter
 from trainwell.clinic.probes import rate
+from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import Subject
 from trainwell.clinic.usual import mean_rate, peak_rate, rate_lacks, steps_lack, total_motion, usual_rate
 
@@ -175,3 +176,25 @@ def test_a_clipped_gradient_moves_no_further_than_its_norm():
     assert total_motion(plain) > 100 * total_motion(clipped)
     (found,) = (s for s in rate.probe(clipped) if s.code == "lr-too-low")
     assert "clipped to 0.001" in found.message and found.cures[0].changes[0].target == "clip_grad"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "found"),
+    [
+        (lambda o: StepLR(o, 5, gamma=0.5), True),  # halved twenty times in a hundred steps
+        (lambda o: StepLR(o, 50, gamma=0.1), False),
+        (lambda o: CosineAnnealingLR(o, 100), False),
+        (lambda o: ExponentialLR(o, 0.93), False),  # a third of the steps at less than a hundredth
+        (None, False),
+    ],
+    ids=["halved every few steps", "a tenth at half", "cosine", "exponential", "constant"],
+)
+def test_a_schedule_that_leaves_most_steps_no_rate(schedule, found):
+    made = subject(scheduler=schedule)
+    vars(made)["whole"] = Rehearsal(losses=[1.0] * 50, looks=[(50, 0.4, 0.4)], factor=2.0, steps=50)
+    vars(made)["opening"] = Rehearsal(losses=[1.0 - 0.01 * i for i in range(30)], looks=[(30, 0.4, 0.4)], steps=30)
+    first = next(iter(rate.probe(made)), None)
+    assert (first is not None and first.where == "scheduler") is found
+    if first is not None and found:
+        assert first.code == "lr-too-low" and first.evidence["share of the steps without a rate"] == pytest.approx(0.65)
+        assert "constant" in first.cures[0].name

@@ -37,8 +37,13 @@ class Level:
         return 1.0 - min(self.score, self.run.train_score)
 
     def alike(self, cure: Cure) -> dict[str, Any]:
-        """The same rehearsal for a cured program; twice the steps where its training has several times as many."""
-        return {**self.how, "steps": self.how["steps"] * (2 if max(cure.factor, cure.steps) > 2 else 1)}
+        """The same rehearsal for a cured program; where its training has several times as many steps, twice as many,
+        and of a training of a few steps no fewer than are rehearsed of others.
+        """
+        steps, longer = self.how["steps"], max(cure.factor, cure.steps)
+        if longer > 2:
+            steps = max(2 * steps, min(WHOLE, round(longer * steps)))
+        return {**self.how, "steps": steps}
 
 
 def level_of(subject: Subject, *, slower: bool = True) -> Level:

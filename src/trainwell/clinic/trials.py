@@ -88,25 +88,40 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
         Exception: what the cure raises where it does not fit the program.
     """
     level, best = _compared(subject, suspicion, level), None
+    if suspicion.code == "too-few-epochs" and 0.0 < level.how["share"] < 1.0:
+        return None  # a part of the training says nothing of its length
     for how in _paces(subject, suspicion, cure, level):
-        if how["share"] == 0.0 < level.how["share"] and best is not None and best.run.finite:
-            break  # its own pace is for what bears no other
+        own_pace = how["share"] == 0.0 and level.how["share"] > 0.0
+        if own_pace and best is not None and best.run.finite:
+            break  # that is for what bears no other
         cost = how["steps"] + subject.scoring + FORESEEN
         if subject.meter.left < (cost if best is None or suspicion.prior >= STRONG else 2 * cost):
             break
         run = subject.rehearse(cure, **how)
-        gain = gain_of(suspicion.code, level.run, run)
-        unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > CAUTIOUS
-        doubtful = gain >= enough and (suspicion.guessed or unsure)
-        if level.run is subject.whole and (suspicion.code in OVERSHOT or doubtful):
-            gain -= 2 * _hurt_by_hurry(subject, look=doubtful)  # as much again its own pace would bring
-        trial = Trial(suspicion, cure, level, run, gain, how)
+        trial = Trial(suspicion, cure, level, run, _won(subject, suspicion, level, run, enough), how)
         best = trial if best is None or trial.gain > best.gain else best
-        failed = not run.finite or run.train_score < level.run.train_score - ALIKE or curve_of(run).descent < 0
-        failed = failed or (suspicion.prior >= STRONG and run.train_score <= level.run.train_score)
-        if suspicion.prior < LIKELY or best.gain >= enough or not failed:
+        other_pace = level.how["share"] == 0.0  # at its own a few steps may not show what is gained
+        if suspicion.prior < LIKELY or best.gain >= enough or not (other_pace or _failed(suspicion, level, run)):
             break
     return best
+
+
+def _won(subject: Subject, suspicion: Suspicion, level: Level, run: Rehearsal, enough: float) -> float:
+    """The gain, less what the hurry of the program's own rehearsal alone may have cost it."""
+    gain = gain_of(suspicion.code, level.run, run)
+    unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > CAUTIOUS
+    doubtful = gain >= enough and (suspicion.guessed or unsure)
+    if level.run is subject.whole and (suspicion.code in OVERSHOT or doubtful):
+        gain -= 2 * _hurt_by_hurry(subject, look=doubtful)  # as much again its own pace would bring
+    return gain
+
+
+def _failed(suspicion: Suspicion, level: Level, run: Rehearsal) -> bool:
+    """Whether the pace may be what was wrong with a trial: it did worse, of a strong suspicion no better."""
+    if not run.finite or curve_of(run).descent < 0:
+        return True
+    gained = run.train_score - level.run.train_score
+    return gained <= 0.0 if suspicion.prior >= STRONG else gained < -ALIKE
 
 
 def _hurt_by_hurry(subject: Subject, *, look: bool) -> float:
@@ -177,10 +192,10 @@ def _paces(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level) -> 
     slower = {**own, "share": own["share"] / math.sqrt(factor)}
     if own["share"] == 0.0 or factor <= CAUTIOUS:
         yield own
-        if own["share"] == 0.0 and subject.slower_share > 0.0:  # at which the program itself did no better
-            yield {**own, "steps": round(WHOLE * subject.effort), "share": subject.slower_share}
-    elif level.run is subject.__dict__.get("longer") or (suspicion.code in OVERSHOT and suspicion.prior >= SWINGS):
-        yield slower  # what swings in a hurry may still do so where it is cured
+        if own["share"] == 0.0:  # at the other the program itself did no better
+            yield {**own, "steps": round(WHOLE * subject.effort), "share": subject.slower_share or 1.0}
+    elif _swings_in_a_hurry(subject, suspicion, level):
+        yield slower
         yield own
     elif level.room > STUCK and factor > CAUTIOUS**2 and suspicion.code not in LATE:
         yield slower
@@ -189,3 +204,10 @@ def _paces(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level) -> 
         yield slower
         if not level.run.finite and suspicion.code not in OVERSHOT:  # then any end is a gain, at whatever pace
             yield {**own, "share": 0.0}
+
+
+def _swings_in_a_hurry(subject: Subject, suspicion: Suspicion, level: Level) -> bool:
+    """Whether a cured program may not bear the pace either: of steps too long, or now of many small batches."""
+    if suspicion.code == "batch-size-extreme" or level.run is subject.__dict__.get("longer"):
+        return True
+    return suspicion.code in OVERSHOT and suspicion.prior >= SWINGS

@@ -21,6 +21,7 @@ ON_ITS_WAY, LEARNS_LITTLE = 0.2, 0.75  # share of the descent in the last third;
 FALLS = 0.1  # of the loss: the rate does its work
 TIGHT = 0.1  # norm to which no gradient is usually clipped
 LEFT, GONE = 0.2, 0.05  # of the peak rate, mean over the schedule: less than is usual; next to nothing
+NOTHING, MOST, WITHOUT = 0.01, 0.5, 0.75  # of the peak rate; of the steps; prior where the schedule leaves them no rate
 FADED = 0.85  # prior of a rate that its schedule takes away
 
 
@@ -48,6 +49,15 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
             "lr-too-high", "optimizer.lr", f"The rate reaches {peak:g}, {peak / usual:.3g} times what is usual.",
             evidence | {"peak rate": peak, "usual rate": usual}, prior=0.5 if opening.descent > FALLS else 0.7,
             cures=tuple(set_rate(subject, rate / by) for by in (10.0 ** round(math.log10(peak / usual) - 0.5), 10.0)),
+        )  # fmt: skip
+        return
+    gone = float((subject.rates < NOTHING * peak).mean())
+    if gone > MOST:
+        yield Suspicion(
+            "lr-too-low", "scheduler",
+            f"For {gone:.0%} of the steps the schedule leaves less than a hundredth of the rate {peak:g}.",
+            evidence | {"share of the steps without a rate": gone}, prior=WITHOUT, cures=(constant_rate(subject),),
+            explains=frozenset(["too-few-epochs"]),
         )  # fmt: skip
         return
     motion = total_motion(subject)
