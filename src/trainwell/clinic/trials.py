@@ -10,7 +10,7 @@ import numpy as np
 from trainwell.clinic.cure import Cure
 from trainwell.clinic.curve import curve_of
 from trainwell.clinic.finding import Suspicion
-from trainwell.clinic.level import ALIKE, CAUTIOUS, Level
+from trainwell.clinic.level import ALIKE, CAUTIOUS, FAST, Level
 from trainwell.clinic.rehearsal import Rehearsal
 from trainwell.clinic.subject import OPENING, WHOLE, Subject
 
@@ -109,7 +109,8 @@ def tried(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level, enou
 def _won(subject: Subject, suspicion: Suspicion, level: Level, run: Rehearsal, enough: float) -> float:
     """The gain, less what the hurry of the program's own rehearsal alone may have cost it."""
     gain = gain_of(suspicion.code, level.run, run)
-    unsure = suspicion.prior < STRONG and suspicion.code not in LATE and level.run.factor > CAUTIOUS
+    fast = {"lr-too-low": FAST}.get(suspicion.code, math.inf if suspicion.code in LATE else CAUTIOUS)
+    unsure = suspicion.prior < STRONG and level.run.factor > fast
     doubtful = gain >= enough and (suspicion.guessed or unsure)
     if level.run is subject.whole and (suspicion.code in OVERSHOT or doubtful):
         gain -= 2 * _hurt_by_hurry(subject, look=doubtful)  # as much again its own pace would bring
@@ -207,7 +208,9 @@ def _paces(subject: Subject, suspicion: Suspicion, cure: Cure, level: Level) -> 
 
 
 def _swings_in_a_hurry(subject: Subject, suspicion: Suspicion, level: Level) -> bool:
-    """Whether a cured program may not bear the pace either: of steps too long, or now of many small batches."""
-    if suspicion.code == "batch-size-extreme" or level.run is subject.__dict__.get("longer"):
+    """Whether a cured program may not bear the pace: of steps too long, before or now, or of small batches."""
+    if suspicion.code == "batch-size-extreme" or (suspicion.code == "lr-too-low" and suspicion.where == "scheduler"):
+        return True
+    if level.run is subject.__dict__.get("longer"):
         return True
     return suspicion.code in OVERSHOT and suspicion.prior >= SWINGS

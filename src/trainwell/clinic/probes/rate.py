@@ -21,7 +21,7 @@ ON_ITS_WAY, LEARNS_LITTLE = 0.2, 0.75  # share of the descent in the last third;
 FALLS = 0.1  # of the loss: the rate does its work
 TIGHT = 0.1  # norm to which no gradient is usually clipped
 LEFT, GONE = 0.2, 0.05  # of the peak rate, mean over the schedule: less than is usual; next to nothing
-NOTHING, MOST, WITHOUT = 0.01, 0.5, 0.75  # of the peak rate; of the steps; prior where the schedule leaves them no rate
+NOTHING, MOST = 0.01, 0.5  # of the peak rate; of the steps: a schedule that leaves most of them no rate
 FADED = 0.85  # prior of a rate that its schedule takes away
 
 
@@ -56,7 +56,7 @@ def probe(subject: Subject) -> Iterator[Suspicion]:
         yield Suspicion(
             "lr-too-low", "scheduler",
             f"For {gone:.0%} of the steps the schedule leaves less than a hundredth of the rate {peak:g}.",
-            evidence | {"share of the steps without a rate": gone}, prior=WITHOUT, cures=(constant_rate(subject),),
+            evidence | {"share of the steps without a rate": gone}, prior=FADED, cures=(constant_rate(subject),),
             explains=frozenset(["too-few-epochs"]),
         )  # fmt: skip
         return
