@@ -27,7 +27,8 @@ def test_what_goes_wrong_is_said_and_kept(tmp_path, run):
     assert done.code == 0
     (line,) = [line for line in done.err.splitlines() if line.startswith("At step ")]
     assert "lr-too-high at optimizer.lr" in line
-    assert "lr-too-high at optimizer.lr" in (tmp_path / "wild" / "report.html").read_text(encoding="utf-8")
+    for file in ("report.html", "log.txt"):
+        assert "lr-too-high at optimizer.lr" in (tmp_path / "wild" / file).read_text(encoding="utf-8")
     again = run("resume", str(tmp_path / "wild"), "--json")  # it is done: nothing is trained, nothing is said
     assert again.code == 0 and "At step " not in again.err
 

@@ -125,11 +125,11 @@ def train(
     from trainwell.clinic.watching import WatchedRun
     from trainwell.training import jobs
 
+    watch = WatchedRun(in_run=True)
     with shown(quiet) as callbacks:
         if folds is not None:
-            crossed = jobs.cross_validate(chosen.data.source, chosen, folds, callbacks, WatchedRun(in_run=True))
+            crossed = jobs.cross_validate(chosen.data.source, chosen, folds, callbacks, watch)
         else:
-            watch = WatchedRun(in_run=True)
             run = jobs.train(chosen.data.source, chosen, callbacks=callbacks, before=_exam(chosen), watch=watch)
     if folds is None:
         result.put_run(run, json)

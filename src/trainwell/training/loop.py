@@ -107,6 +107,7 @@ class Loop:
         teller.state.epochs, teller.state.steps_per_epoch = program.epochs, train.batches
         teller.state.steps, teller.state.batch_size = all_steps(program, train), train.batch_size
         teller.state.model, teller.state.optimizer, teller.state.folder = self.model, self.optimizer, folder
+        teller.state.say = self._say
 
     @property
     def evaluated(self) -> nn.Module:
