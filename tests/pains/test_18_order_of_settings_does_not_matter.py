@@ -19,7 +19,7 @@ def given(monkeypatch, tmp_path):
     (tmp_path / "r.toml").write_text("[training]\nepochs = 5\nseed = 3\n[optimizer]\nlr = 0.1\n")
     recipes = []
 
-    def train(spec, recipe, *, callbacks=(), before=None):
+    def train(spec, recipe, *, callbacks=(), before=None, watch=None):
         recipes.append(recipe)
         raise InputError("Enough.", "This was a test.")
 
